@@ -1,0 +1,1 @@
+//! triggerd wakes ChatGPT Workspace Agents on schedule.
