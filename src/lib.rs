@@ -1,1 +1,4 @@
 //! triggerd wakes ChatGPT Workspace Agents on schedule.
+
+pub mod api;
+pub mod clock;

@@ -1,0 +1,4 @@
+//! The trigger API, in our words.
+
+pub mod token;
+pub mod wire;
