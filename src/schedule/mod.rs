@@ -1,0 +1,4 @@
+//! What was asked.
+
+pub mod cron;
+pub mod recurrence;
