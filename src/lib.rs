@@ -2,4 +2,6 @@
 
 pub mod api;
 pub mod clock;
+pub mod plan;
 pub mod schedule;
+pub mod toml_file;

@@ -1,0 +1,341 @@
+//! The only state machine of time: which occurrence is due when, and where each delivery stands.
+//! It states facts and asks for attempts; it knows no sleeping, no ledger and no HTTP.
+//!
+//! ```text
+//!            lead           scheduled       due          answered
+//! occurrence ────► prepared ────► pending ────► sendable ────► trying ────► verdict
+//!                  written ahead  jitter        slot, spacing    │  ▲
+//!                                                                ▼  │ retry, breaker
+//!                                                              waiting, held
+//! ```
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::token::TokenId;
+use crate::clock::{Boottime, Moment, Wake};
+use crate::plan::breaker::{Gate, Gates, Waiting};
+use crate::plan::delivery::Delivery;
+use crate::plan::fact::Fact;
+use crate::plan::occurrence::{IdempotencyKey, Namespace};
+use crate::plan::remembered::{OpenDelivery, Remembered};
+use crate::plan::window::Coverage;
+use crate::schedule::{Schedule, ScheduleId, TriggerId};
+
+mod deliveries;
+mod schedules;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use deliveries::{Open, Pace};
+use schedules::Entry;
+use timers::Timers;
+
+/// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Record(Fact),
+    /// Send it. The delivery is in the ledger by now, or can't be for the time being.
+    Attempt {
+        delivery: Arc<Delivery>,
+        number: u32,
+    },
+    /// Ask the API whether the token works, with a trigger that it is used for.
+    ProbeToken {
+        token: TokenId,
+        trigger_id: TriggerId,
+    },
+    Say(Notice),
+}
+
+/// What people should hear that is no fact of a single occurrence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    ClockStepped {
+        by: SignedDuration,
+    },
+    /// The clock stands before what the ledger has seen: it may not be set yet (SEMANTICS.md 19).
+    ClockHeld {
+        newest: Timestamp,
+    },
+    ClockReleased,
+    BreakerOpened {
+        gate: Gate,
+        detail: String,
+        fix: &'static str,
+    },
+    BreakerClosed {
+        gate: Gate,
+        waiting: usize,
+    },
+    TokenPaused {
+        token: TokenId,
+        until: Timestamp,
+    },
+}
+
+/// A change of what is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// New, or another version of one that is in force; a disabled one ends what is in force.
+    Put(Arc<Schedule>),
+    /// The file is gone.
+    Remove(ScheduleId),
+}
+
+/// How early an occurrence is written ahead, so that at its instant only the call is left.
+pub const LEAD: Duration = Duration::from_secs(5);
+
+/// How long a start waits for a clock that stands before what the ledger has seen.
+pub const CLOCK_PATIENCE: Duration = Duration::from_secs(600);
+
+/// The most timers that one call handles, so that a thousand schedules to write ahead do not hold
+/// up one that is due.
+const BATCH: usize = 128;
+
+/// A difference between the two clocks that is worth a word; slewing makes smaller ones.
+const STEP: SignedDuration = SignedDuration::from_secs(1);
+
+pub struct Agenda {
+    namespace: Namespace,
+    max_in_flight: usize,
+    last: Moment,
+    hold: Option<Hold>,
+    /// Where the process before left off: it dealt with everything up to here.
+    left_off_at: Timestamp,
+    entries: HashMap<ScheduleId, Entry>,
+    /// Of every schedule that was ever in force.
+    known: HashMap<ScheduleId, Known>,
+    /// Written ahead by a process that may have ended before their scheduled time.
+    left_over: HashMap<ScheduleId, OpenDelivery>,
+    open: HashMap<IdempotencyKey, Open>,
+    open_by_schedule: BTreeSet<(ScheduleId, Timestamp, IdempotencyKey)>,
+    wall: Timers<Timestamp, AtWall>,
+    boot: Timers<Boottime, AtBoot>,
+    gates: Gates,
+    paces: HashMap<ScheduleId, Pace>,
+    /// Those that wait for a free slot alone, by due time.
+    sendable: BTreeSet<Waiting>,
+    in_flight: usize,
+    actions: Vec<Action>,
+}
+
+/// Firing is held while the clock may not be set.
+struct Hold {
+    newest: Timestamp,
+    until: Boottime,
+}
+
+struct Known {
+    in_force: bool,
+    began_at: Timestamp,
+    coverage: Coverage,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum AtWall {
+    /// An occurrence is to be opened or written ahead.
+    Schedule(ScheduleId),
+    /// A delivery's jitter is over.
+    Due(IdempotencyKey),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum AtBoot {
+    Retry(IdempotencyKey),
+    Deadline(IdempotencyKey),
+    /// A schedule's spacing is over.
+    Pace(ScheduleId),
+}
+
+impl Agenda {
+    /// Takes up what the ledger remembers. Nothing is decided before [`Agenda::change`] has said
+    /// what is in force.
+    pub fn new(
+        namespace: Namespace,
+        max_in_flight: usize,
+        remembered: Remembered,
+        now: Moment,
+    ) -> Self {
+        let mut agenda = Self {
+            namespace,
+            max_in_flight,
+            last: now,
+            hold: None,
+            left_off_at: remembered.settled_until.unwrap_or(now.wall),
+            entries: HashMap::new(),
+            known: HashMap::new(),
+            left_over: HashMap::new(),
+            open: HashMap::new(),
+            open_by_schedule: BTreeSet::new(),
+            wall: Timers::new(),
+            boot: Timers::new(),
+            gates: Gates::default(),
+            paces: HashMap::new(),
+            sendable: BTreeSet::new(),
+            in_flight: 0,
+            actions: Vec::new(),
+        };
+        for schedule in remembered.schedules {
+            agenda.known.insert(
+                schedule.id,
+                Known {
+                    in_force: schedule.in_force,
+                    began_at: schedule.began_at,
+                    coverage: Coverage::restored(schedule.covered_until, schedule.spans),
+                },
+            );
+        }
+        for open in remembered.open {
+            agenda.take_over(open, now);
+        }
+        if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {
+            agenda.hold = Some(Hold {
+                newest,
+                until: now.boot + CLOCK_PATIENCE,
+            });
+            agenda.say(Notice::ClockHeld { newest });
+        }
+        agenda
+    }
+
+    /// Puts changes into force at `now`. What was due until now is dealt with first, by the versions
+    /// that were in force (SEMANTICS.md 2).
+    pub fn change(&mut self, changes: Vec<Change>, now: Moment) -> Vec<Action> {
+        self.settle_all(now);
+        for change in changes {
+            match change {
+                Change::Put(schedule) => self.put(schedule, now),
+                Change::Remove(id) => self.remove(&id, now),
+            }
+        }
+        self.due(now)
+    }
+
+    /// Does what is due at `now`. Where much is due at once only a part is done, and
+    /// [`Agenda::next_wake`] says so by an instant that has passed.
+    pub fn due(&mut self, now: Moment) -> Vec<Action> {
+        self.observe_clock(now);
+        if self.hold.is_none() {
+            let mut budget = BATCH;
+            self.run_wall_timers(now, &mut budget);
+            if budget > 0 {
+                self.run_boot_timers(now);
+                self.run_gates(now);
+            }
+            let nothing_waits = self.wall.next().is_none_or(|at| at > now.wall);
+            if nothing_waits && !self.actions.is_empty() {
+                self.all_is_settled(now);
+            }
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Agenda::due`] has something to do, unless something happens before.
+    pub fn next_wake(&self) -> Wake {
+        if let Some(hold) = &self.hold {
+            return Wake {
+                wall: Some(hold.newest),
+                boot: Some(hold.until),
+            };
+        }
+        Wake {
+            wall: self.wall.next(),
+            boot: [self.boot.next(), self.gates.next_wake()]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+
+    /// What is loaded, and when it is scheduled next.
+    pub fn schedules(&self) -> impl Iterator<Item = (&Arc<Schedule>, Option<Timestamp>)> {
+        self.entries
+            .values()
+            .map(|entry| (&entry.schedule, entry.next.map(|slot| slot.at)))
+    }
+
+    /// How many deliveries have no verdict yet.
+    pub fn open_deliveries(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many calls have not been answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn settle_all(&mut self, now: Moment) {
+        self.observe_clock(now);
+        if self.hold.is_none() {
+            let mut budget = usize::MAX;
+            self.run_wall_timers(now, &mut budget);
+        }
+    }
+
+    fn run_wall_timers(&mut self, now: Moment, budget: &mut usize) {
+        while *budget > 0
+            && let Some(timer) = self.wall.pop_due(now.wall)
+        {
+            *budget -= 1;
+            match timer {
+                AtWall::Schedule(id) => self.settle(&id, now),
+                AtWall::Due(key) => self.jitter_over(&key, now),
+            }
+        }
+    }
+
+    fn run_boot_timers(&mut self, now: Moment) {
+        while let Some(timer) = self.boot.pop_due(now.boot) {
+            match timer {
+                AtBoot::Retry(key) => self.retry(&key, now),
+                AtBoot::Deadline(key) => self.deadline(&key, now),
+                AtBoot::Pace(id) => self.next_in_pace(&id, now),
+            }
+        }
+    }
+
+    /// Sees steps of the wall clock, and whether a clock that was not set is by now.
+    fn observe_clock(&mut self, now: Moment) {
+        let lived = SignedDuration::try_from(now.boot.saturating_sub(self.last.boot))
+            .unwrap_or(SignedDuration::MAX);
+        let by = now.wall.duration_since(self.last.wall) - lived;
+        let stepped_back = now.wall < self.last.wall;
+        self.last = now;
+        if by.abs() >= STEP {
+            self.say(Notice::ClockStepped { by });
+        }
+        if let Some(hold) = &self.hold {
+            if now.wall < hold.newest && now.boot < hold.until {
+                return;
+            }
+            let ahead = now.wall < hold.newest;
+            self.hold = None;
+            self.say(Notice::ClockReleased);
+            if ahead {
+                self.rewind(now);
+            }
+        } else if stepped_back {
+            self.rewind(now);
+        }
+    }
+
+    /// An agenda without schedules, as for a single delivery by hand, has settled nothing.
+    fn all_is_settled(&mut self, now: Moment) {
+        if !self.entries.is_empty() {
+            self.record(Fact::SettledUntil(now.wall));
+        }
+    }
+
+    fn record(&mut self, fact: Fact) {
+        self.actions.push(Action::Record(fact));
+    }
+
+    fn say(&mut self, notice: Notice) {
+        self.actions.push(Action::Say(notice));
+    }
+}

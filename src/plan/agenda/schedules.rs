@@ -1,0 +1,441 @@
+//! The agenda's view of schedules: which occurrence is next, what is written ahead for it, and what
+//! edits, removals and clock steps change. What becomes of a delivery is `deliveries`' concern.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::deliveries::Open;
+use super::{Agenda, AtWall, Known, LEAD};
+use crate::clock::Moment;
+use crate::plan::catch_up::{self, LATE, Stretch};
+use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, Window, earlier};
+use crate::plan::fact::{Fact, Skipped};
+use crate::plan::jitter;
+use crate::plan::occurrence::Occurrence;
+use crate::plan::remembered::OpenDelivery;
+use crate::plan::window::Coverage;
+use crate::schedule::recurrence::Slot;
+use crate::schedule::{CatchUp, Schedule, ScheduleId};
+
+/// A schedule whose file is there, disabled ones included.
+pub(super) struct Entry {
+    pub(super) schedule: Arc<Schedule>,
+    /// Its occurrences up to here have been dealt with.
+    place: Timestamp,
+    /// The first one after `place`; never of a disabled schedule.
+    pub(super) next: Option<Slot>,
+    prepared: Option<Prepared>,
+    wake: Option<Timestamp>,
+}
+
+/// The next occurrence, written ahead. It becomes a delivery at its scheduled time.
+struct Prepared {
+    delivery: Arc<Delivery>,
+    written: Written,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    NotYet,
+    Yes,
+    /// The ledger has a delivery of this occurrence already: the clock stepped back.
+    Before,
+}
+
+impl Agenda {
+    pub(super) fn put(&mut self, schedule: Arc<Schedule>, now: Moment) {
+        let id = schedule.id.clone();
+        if self
+            .entries
+            .get(&id)
+            .is_some_and(|entry| entry.schedule == schedule)
+        {
+            return;
+        }
+        let was_in_force = self.entries.contains_key(&id) && self.is_in_force(&id);
+        self.withdraw_prepared(&id);
+        if !schedule.enabled {
+            self.cease(&id, now);
+        }
+        let from_now_on = match &self.hold {
+            Some(hold) => hold.newest.max(now.wall),
+            None => now.wall,
+        };
+        let place = match self.known.get(&id) {
+            Some(known) if known.in_force && !was_in_force => self.left_off_at.max(known.began_at),
+            _ => from_now_on,
+        };
+        if schedule.enabled && !self.is_in_force(&id) {
+            self.begin(&schedule, from_now_on);
+        }
+        self.clear_wake(&id);
+        self.entries.insert(
+            id.clone(),
+            Entry {
+                next: next_of(&schedule, place),
+                schedule,
+                place,
+                prepared: None,
+                wake: None,
+            },
+        );
+        if let Some(open) = self.left_over.remove(&id) {
+            self.take_up_left_over(&id, open, now);
+        }
+        self.set_wake(&id);
+    }
+
+    pub(super) fn remove(&mut self, id: &ScheduleId, now: Moment) {
+        self.withdraw_prepared(id);
+        self.clear_wake(id);
+        self.entries.remove(id);
+        if let Some(open) = self.left_over.remove(id) {
+            self.take_over_as_open(open, now);
+        }
+        self.cease(id, now);
+    }
+
+    /// Deals with all occurrences of one schedule up to `now`, and writes the next one ahead.
+    pub(super) fn settle(&mut self, id: &ScheduleId, now: Moment) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        entry.wake = None;
+        if entry.next.is_some_and(|slot| slot.at <= now.wall) {
+            let schedule = entry.schedule.clone();
+            let settlement = catch_up::settle(
+                &schedule.recurrence,
+                schedule.policies.missed,
+                schedule.jitter,
+                |slot| jitter::due_at(&schedule, &self.namespace, slot),
+                entry.place,
+                now.wall,
+            );
+            let is_on_time = |prepared: &Prepared| {
+                let scheduled_at = prepared.delivery.occurrence.scheduled_at;
+                settlement
+                    .on_time
+                    .iter()
+                    .any(|slot| slot.at == scheduled_at)
+            };
+            if !entry.prepared.as_ref().is_some_and(is_on_time) {
+                self.withdraw_prepared(id);
+            }
+            for stretch in settlement.skipped {
+                self.skip(id, stretch, now);
+            }
+            for slot in &settlement.caught_up {
+                self.open_occurrence(id, slot, Opened::At(now.wall), now);
+            }
+            for slot in &settlement.on_time {
+                self.open_occurrence(id, slot, Opened::WhenDue, now);
+            }
+            if let Some(entry) = self.entries.get_mut(id) {
+                entry.place = now.wall;
+                entry.next = next_of(&schedule, now.wall);
+            }
+        }
+        self.prepare(id, now);
+        self.set_wake(id);
+    }
+
+    /// The wall clock stepped back, or stands before what the ledger has seen.
+    pub(super) fn rewind(&mut self, now: Moment) {
+        self.record(Fact::Rewound { to: now.wall });
+        self.left_off_at = self.left_off_at.min(now.wall);
+        for known in self.known.values_mut() {
+            known.coverage.rewind(now.wall);
+            known.began_at = known.began_at.min(now.wall);
+        }
+        let ids: Vec<_> = self.entries.keys().cloned().collect();
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            if entry.place <= now.wall {
+                continue;
+            }
+            entry.place = now.wall;
+            entry.next = next_of(&entry.schedule, now.wall);
+            self.withdraw_prepared(&id);
+            self.clear_wake(&id);
+            self.set_wake(&id);
+        }
+    }
+
+    /// The window that an occurrence at `end` covers.
+    pub(super) fn window(&self, schedule: &Schedule, end: Timestamp) -> Window {
+        let previous = || previous_or(schedule, end);
+        match self.known.get(&schedule.id) {
+            Some(known) => known.coverage.window(end, previous),
+            None => Coverage::new(end).window(end, previous),
+        }
+    }
+
+    /// Something is known of whether the written-ahead occurrence is in the ledger.
+    pub(super) fn prepared_is_written(&mut self, delivery: &Delivery, written: Written) -> bool {
+        let prepared = self
+            .entries
+            .get_mut(&delivery.occurrence.schedule)
+            .and_then(|entry| entry.prepared.as_mut())
+            .filter(|prepared| prepared.delivery.idempotency_key == delivery.idempotency_key);
+        let Some(prepared) = prepared else {
+            return false;
+        };
+        prepared.written = written;
+        if written == Written::Before {
+            self.coverage(&delivery.occurrence.schedule, |coverage| {
+                coverage.withdraw(delivery.window);
+            });
+        }
+        true
+    }
+
+    pub(super) fn coverage<T>(
+        &mut self,
+        id: &ScheduleId,
+        change: impl FnOnce(&mut Coverage) -> T,
+    ) -> Option<T> {
+        self.known
+            .get_mut(id)
+            .map(|known| change(&mut known.coverage))
+    }
+
+    fn is_in_force(&self, id: &ScheduleId) -> bool {
+        self.known.get(id).is_some_and(|known| known.in_force)
+    }
+
+    /// From here on the schedule owes its occurrences (SEMANTICS.md 1).
+    fn begin(&mut self, schedule: &Schedule, at: Timestamp) {
+        let known = self
+            .known
+            .entry(schedule.id.clone())
+            .or_insert_with(|| Known {
+                in_force: false,
+                began_at: at,
+                coverage: Coverage::new(first_window_start(schedule, at)),
+            });
+        known.in_force = true;
+        known.began_at = at;
+        let covered_until = known.coverage.until();
+        self.record(Fact::Began {
+            schedule: schedule.id.clone(),
+            at,
+            covered_until,
+        });
+    }
+
+    /// The file is gone or disabled: what still waits ends as `removed` (SEMANTICS.md 4).
+    fn cease(&mut self, id: &ScheduleId, now: Moment) {
+        self.end_waiting(id, Skip::Removed, now);
+        if let Some(known) = self.known.get_mut(id).filter(|known| known.in_force) {
+            known.in_force = false;
+            self.record(Fact::Ceased {
+                schedule: id.clone(),
+                at: now.wall,
+            });
+        }
+    }
+
+    fn prepare(&mut self, id: &ScheduleId, now: Moment) {
+        let Some(entry) = self.entries.get(id) else {
+            return;
+        };
+        let Some(slot) = entry.next.filter(|slot| !slot.excluded) else {
+            return;
+        };
+        if entry.prepared.is_some() || earlier(slot.at, LEAD) > now.wall {
+            return;
+        }
+        let schedule = entry.schedule.clone();
+        if let Some(delivery) = self.write_ahead(&schedule, &slot, Opened::WhenDue, now)
+            && let Some(entry) = self.entries.get_mut(id)
+        {
+            entry.prepared = Some(Prepared {
+                delivery,
+                written: Written::NotYet,
+            });
+        }
+    }
+
+    /// Freezes an occurrence and states it. `None` if its text can't be rendered: then it has ended.
+    fn write_ahead(
+        &mut self,
+        schedule: &Schedule,
+        slot: &Slot,
+        opened: Opened,
+        now: Moment,
+    ) -> Option<Arc<Delivery>> {
+        let occurrence = Occurrence::scheduled(&schedule.id, &schedule.recurrence, slot);
+        let window = self.window(schedule, slot.at);
+        let (delivery, error) =
+            Delivery::freeze(schedule, &self.namespace, occurrence, window, opened);
+        let delivery = Arc::new(delivery);
+        self.record(Fact::WrittenAhead(delivery.clone()));
+        self.coverage(&schedule.id, |coverage| coverage.open(window));
+        match error {
+            None => Some(delivery),
+            Some(error) => {
+                self.reject_unsendable(&delivery, &error, now);
+                None
+            }
+        }
+    }
+
+    /// At its scheduled time an occurrence becomes a delivery.
+    fn open_occurrence(&mut self, id: &ScheduleId, slot: &Slot, opened: Opened, now: Moment) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let schedule = entry.schedule.clone();
+        if let Some(prepared) = &entry.prepared
+            && prepared.written == Written::Before
+            && prepared.delivery.occurrence.scheduled_at == slot.at
+        {
+            return;
+        }
+        self.displace_waiting(&schedule, slot.at, now);
+        let (delivery, written) = match self.take_prepared(&schedule, slot, opened) {
+            Some(prepared) => (prepared.delivery, prepared.written),
+            None => {
+                self.withdraw_prepared(id);
+                match self.write_ahead(&schedule, slot, opened, now) {
+                    Some(delivery) => (delivery, Written::NotYet),
+                    None => return,
+                }
+            }
+        };
+        self.open_delivery(
+            Open::new(delivery.clone(), written == Written::Yes, now),
+            now,
+        );
+        if delivery.due_at > now.wall {
+            self.wait_out_jitter(&delivery.idempotency_key);
+        } else {
+            self.ready(&delivery.idempotency_key, now);
+        }
+    }
+
+    /// What was written ahead for `slot`, if it still says what would be said now: what it relied on
+    /// as covered may have failed or made way since.
+    fn take_prepared(
+        &mut self,
+        schedule: &Schedule,
+        slot: &Slot,
+        opened: Opened,
+    ) -> Option<Prepared> {
+        let entry = self.entries.get_mut(&schedule.id)?;
+        let prepared = entry.prepared.take_if(|prepared| {
+            prepared.delivery.occurrence.scheduled_at == slot.at && opened == Opened::WhenDue
+        })?;
+        if self.window(schedule, slot.at) == prepared.delivery.window {
+            return Some(prepared);
+        }
+        self.entries.get_mut(&schedule.id)?.prepared = Some(prepared);
+        None
+    }
+
+    fn skip(&mut self, id: &ScheduleId, stretch: Stretch, now: Moment) {
+        self.coverage(id, |coverage| {
+            coverage.miss(stretch.first, stretch.last, stretch.count);
+        });
+        self.record(Fact::Skipped(Skipped {
+            schedule: id.clone(),
+            why: stretch.why,
+            first: stretch.first,
+            last: stretch.last,
+            count: stretch.count,
+            at: now.wall,
+        }));
+    }
+
+    fn withdraw_prepared(&mut self, id: &ScheduleId) {
+        let prepared = self
+            .entries
+            .get_mut(id)
+            .and_then(|entry| entry.prepared.take());
+        if let Some(Prepared { delivery, written }) = prepared
+            && written != Written::Before
+        {
+            self.coverage(id, |coverage| coverage.withdraw(delivery.window));
+            self.record(Fact::Withdrawn(delivery));
+        }
+    }
+
+    pub(super) fn withdraw_all_prepared(&mut self) {
+        let ids: Vec<_> = self.entries.keys().cloned().collect();
+        for id in ids {
+            self.withdraw_prepared(&id);
+        }
+    }
+
+    /// What the process before had written ahead, and perhaps sent, for an occurrence that it did not
+    /// live to settle. An outcome it may have had is not known, and the verdict says so.
+    fn take_up_left_over(&mut self, id: &ScheduleId, open: OpenDelivery, now: Moment) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let delivery = open.delivery.clone();
+        let scheduled_at = delivery.occurrence.scheduled_at;
+        let still_owed = entry.next.is_some_and(|slot| slot.at == scheduled_at);
+        if still_owed {
+            entry.place = scheduled_at;
+            entry.next = next_of(&entry.schedule, scheduled_at);
+        }
+        let catch_up = entry.schedule.policies.missed.catch_up;
+        let missed = earlier(now.wall, LATE) > delivery.due_at;
+        self.take_over_as_open(open, now);
+        let key = &delivery.idempotency_key;
+        if !still_owed {
+            self.end(key, Verdict::Skipped(Skip::Removed), None, now);
+        } else if missed && catch_up == CatchUp::None {
+            self.end(key, Verdict::Skipped(Skip::Missed), None, now);
+        }
+    }
+
+    fn set_wake(&mut self, id: &ScheduleId) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let Some(slot) = entry.next else {
+            return;
+        };
+        let at = if entry.prepared.is_some() || slot.excluded {
+            slot.at
+        } else {
+            earlier(slot.at, LEAD)
+        };
+        entry.wake = Some(at);
+        self.wall.set(at, AtWall::Schedule(id.clone()));
+    }
+
+    fn clear_wake(&mut self, id: &ScheduleId) {
+        if let Some(entry) = self.entries.get_mut(id)
+            && let Some(at) = entry.wake.take()
+        {
+            self.wall.remove(at, AtWall::Schedule(id.clone()));
+        }
+    }
+}
+
+fn next_of(schedule: &Schedule, place: Timestamp) -> Option<Slot> {
+    schedule
+        .enabled
+        .then(|| schedule.recurrence.next_after(place))
+        .flatten()
+}
+
+/// The first window starts at the schedule's previous scheduled time (SEMANTICS.md 13).
+fn first_window_start(schedule: &Schedule, began_at: Timestamp) -> Timestamp {
+    match schedule.recurrence.next_after(began_at) {
+        Some(first) => previous_or(schedule, first.at),
+        None => began_at,
+    }
+}
+
+/// The scheduled time before `at`, or `at` where there is none: then the window is empty.
+fn previous_or(schedule: &Schedule, at: Timestamp) -> Timestamp {
+    let previous = schedule.recurrence.previous_before(at);
+    previous.map_or(at, |slot| slot.at)
+}

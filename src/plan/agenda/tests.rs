@@ -1,0 +1,723 @@
+//! SEMANTICS.md as stories: what a world of schedules, a clock and an API tells when time passes.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::plan::delivery::Verdict;
+use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
+use crate::plan::remembered::RememberedSchedule;
+use crate::schedule::cron::CronExpr;
+use crate::schedule::message::{Message, Template};
+use crate::schedule::recurrence::{Recurrence, Timing, Zone};
+use crate::schedule::{
+    CatchUp, Conversation, Expect, Limits, Missed, Overlap, OverlapPolicy, Policies, Target,
+    defaults,
+};
+
+fn schedule(name: &str, cron: &str) -> Schedule {
+    Schedule {
+        id: ScheduleId::parse(name).unwrap(),
+        description: "".into(),
+        enabled: true,
+        recurrence: Recurrence {
+            timing: Timing::Cron(vec![CronExpr::parse(cron, name).unwrap()]),
+            zone: Zone::utc(),
+            start: None,
+            end: None,
+            except: vec![],
+        },
+        jitter: Duration::ZERO,
+        target: Target {
+            trigger_id: TriggerId::parse("agtch_1").unwrap(),
+            token: TokenId::Default,
+        },
+        message: Message {
+            source_system: "triggerd".into(),
+            output_destination: None,
+            update_text: Some(
+                Template::parse("{{ window_start | date('%H:%M') }}-{{ window_end | date('%H:%M') }} missed {{ missed_count }}")
+                    .unwrap(),
+            ),
+            marker: Template::parse("done: {{ request_id }}").unwrap(),
+            input: Some(Template::parse("{{ update_text }}").unwrap()),
+        },
+        conversation: Conversation::None,
+        keep_input: false,
+        policies: Policies {
+            missed: Missed {
+                catch_up: CatchUp::Latest,
+                within: Duration::from_secs(12 * 3600),
+            },
+            overlap: Overlap {
+                policy: OverlapPolicy::Allow,
+                stuck_after: Duration::from_secs(6 * 3600),
+            },
+            retry: defaults::RETRY,
+            expect: Expect {
+                accepted_within: None,
+                finished_within: None,
+                approved_within: Duration::from_secs(900),
+            },
+            limits: Limits {
+                per_day: None,
+                per_hour: None,
+            },
+            verify: None,
+        },
+    }
+}
+
+fn with_catch_up(name: &str, cron: &str, catch_up: CatchUp) -> Schedule {
+    let mut schedule = schedule(name, cron);
+    schedule.policies.missed.catch_up = catch_up;
+    schedule
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed {
+        reached: Reached::Unknown,
+        retry_after: None,
+    }
+}
+
+/// An agenda with a ledger that writes at once and an API that answers at once.
+struct World {
+    agenda: Agenda,
+    now: Moment,
+    /// What the API answers next; it accepts when this is empty.
+    answers: VecDeque<Outcome>,
+    /// What it answers after that, where not an acceptance.
+    always: Option<Outcome>,
+    holds_answers: bool,
+    held: Vec<Arc<Delivery>>,
+    story: Vec<String>,
+}
+
+impl World {
+    fn at(now: &str) -> Self {
+        Self::restarted(now, Remembered::default())
+    }
+
+    fn restarted(now: &str, remembered: Remembered) -> Self {
+        let now = Moment {
+            wall: now.parse().unwrap(),
+            boot: Boottime::from(Duration::from_secs(1_000_000)),
+        };
+        let mut world = Self {
+            agenda: Agenda::new(Namespace::default(), 100, remembered, now),
+            now,
+            answers: VecDeque::new(),
+            always: None,
+            holds_answers: false,
+            held: vec![],
+            story: vec![],
+        };
+        world.act(vec![]);
+        world
+    }
+
+    fn put(&mut self, schedule: Schedule) {
+        let actions = self
+            .agenda
+            .change(vec![Change::Put(Arc::new(schedule))], self.now);
+        self.act(actions);
+    }
+
+    fn remove(&mut self, name: &str) {
+        let id = ScheduleId::parse(name).unwrap();
+        let actions = self.agenda.change(vec![Change::Remove(id)], self.now);
+        self.act(actions);
+    }
+
+    /// Lives until `wall`, waking as the agenda asks.
+    fn live_until(&mut self, wall: &str) {
+        let end: Timestamp = wall.parse().unwrap();
+        while let Some(wake) = self.next_wake().filter(|wake| *wake <= end) {
+            self.pass(wake);
+            self.due();
+        }
+        self.pass(end);
+    }
+
+    /// Stopped, or asleep, until `wall`.
+    fn sleep_until(&mut self, wall: &str) {
+        self.pass(wall.parse().unwrap());
+        self.due();
+    }
+
+    fn set_clock(&mut self, wall: &str) {
+        self.now.wall = wall.parse().unwrap();
+        self.due();
+    }
+
+    fn answer_held(&mut self, outcome: Outcome) {
+        let delivery = self.held.remove(0);
+        self.answer(&delivery, outcome);
+    }
+
+    fn pass(&mut self, wall: Timestamp) {
+        let length = Duration::try_from(wall.duration_since(self.now.wall)).unwrap_or_default();
+        self.now = Moment {
+            wall: self.now.wall.max(wall),
+            boot: self.now.boot + length,
+        };
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        let wake = self.agenda.next_wake();
+        let boot = wake.boot.map(|boot| {
+            self.now.wall + SignedDuration::try_from(boot.saturating_sub(self.now.boot)).unwrap()
+        });
+        [wake.wall, boot].into_iter().flatten().min()
+    }
+
+    fn due(&mut self) {
+        let actions = self.agenda.due(self.now);
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Record(fact) => actions.extend(self.record(fact)),
+                Action::Attempt { delivery, number } => {
+                    let window = delivery.body.json.split('"').nth(3).unwrap().to_owned();
+                    self.tell(format!("send {} #{number} ({window})", label(&delivery)));
+                    if self.holds_answers {
+                        self.held.push(delivery);
+                    } else {
+                        let outcome = self.answers.pop_front().or(self.always.clone());
+                        let outcome = outcome.unwrap_or(Outcome::Accepted(Acceptance::default()));
+                        self.answer(&delivery, outcome);
+                    }
+                }
+                Action::ProbeToken { token, .. } => {
+                    self.tell("probe token".into());
+                    let works = self.always.is_none();
+                    actions.extend(self.agenda.probed(token, Some(works), self.now));
+                }
+                Action::Say(notice) => self.tell(match notice {
+                    Notice::ClockStepped { by } => format!("clock stepped {by:#}"),
+                    Notice::ClockHeld { .. } => "clock held".into(),
+                    Notice::ClockReleased => "clock released".into(),
+                    Notice::BreakerOpened { gate, .. } => format!("broken {gate:?}"),
+                    Notice::BreakerClosed { gate, waiting } => {
+                        format!("mended {gate:?}, {waiting} waited")
+                    }
+                    Notice::TokenPaused { until, .. } => {
+                        format!("token paused until {}", until.strftime("%T"))
+                    }
+                }),
+            }
+        }
+    }
+
+    fn record(&mut self, fact: Fact) -> Vec<Action> {
+        match fact {
+            Fact::WrittenAhead(delivery) => return self.agenda.written(&delivery, self.now),
+            Fact::Withdrawn(delivery) => self.tell(format!("withdraw {}", label(&delivery))),
+            Fact::Ended(ending) => {
+                let reason = match ending.verdict {
+                    Verdict::Skipped(skip) => format!(": {}", skip.word()),
+                    _ => String::new(),
+                };
+                let unknown = if ending.outcome_unknown {
+                    " (outcome unknown)"
+                } else {
+                    ""
+                };
+                self.tell(format!(
+                    "{} {}{reason}{unknown}",
+                    ending.verdict.word(),
+                    label(&ending.delivery)
+                ));
+            }
+            Fact::Skipped(it) => self.tell(format!(
+                "skipped {}..{} x{}: {}",
+                it.first.strftime("%dT%H:%M"),
+                it.last.strftime("%dT%H:%M"),
+                it.count,
+                it.why.word()
+            )),
+            Fact::Attempted(_)
+            | Fact::Began { .. }
+            | Fact::Ceased { .. }
+            | Fact::InForce { .. }
+            | Fact::SettledUntil(_)
+            | Fact::Rewound { .. } => {}
+        }
+        vec![]
+    }
+
+    fn answer(&mut self, delivery: &Delivery, outcome: Outcome) {
+        let answer = Answer {
+            outcome,
+            http_status: None,
+            x_request_id: None,
+            detail: String::new(),
+            fix: "",
+        };
+        let key = &delivery.idempotency_key;
+        let sent_at = self.now.wall;
+        let actions = self
+            .agenda
+            .answered(key, sent_at, Duration::ZERO, answer, self.now);
+        self.act(actions);
+    }
+
+    fn tell(&mut self, what: String) {
+        self.story
+            .push(format!("{} {what}", self.now.wall.strftime("%dT%H:%M:%S")));
+    }
+
+    fn story(&mut self) -> String {
+        std::mem::take(&mut self.story).join("\n")
+    }
+}
+
+fn label(delivery: &Delivery) -> String {
+    delivery.request_id.to_string()
+}
+
+/// What a ledger would remember of one schedule that was in force until `settled_until`.
+fn remembered(name: &str, settled_until: &str) -> Remembered {
+    let at: Timestamp = settled_until.parse().unwrap();
+    Remembered {
+        settled_until: Some(at),
+        newest: Some(at),
+        schedules: vec![RememberedSchedule {
+            id: ScheduleId::parse(name).unwrap(),
+            in_force: true,
+            began_at: at,
+            covered_until: at,
+            spans: vec![],
+        }],
+        open: vec![],
+    }
+}
+
+#[test]
+fn s01_a_first_loading_owes_nothing_from_before() {
+    let mut world = World::at("2026-11-23T10:00:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.live_until("2026-11-25T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    24T09:00:00 send a-20261124T0900 #1 (09:00-09:00 missed 0)
+    24T09:00:00 accepted a-20261124T0900
+    25T09:00:00 send a-20261125T0900 #1 (09:00-09:00 missed 0)
+    25T09:00:00 accepted a-20261125T0900
+    ");
+}
+
+#[test]
+fn s02_the_version_in_force_at_the_scheduled_time_fires_it() {
+    let mut world = World::at("2026-11-23T08:00:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.live_until("2026-11-23T08:59:57Z");
+    world.put(schedule("a", "30 9 * * *"));
+    world.live_until("2026-11-23T09:29:57Z");
+    world.sleep_until("2026-11-23T09:30:10Z");
+    world.put(schedule("a", "30 9,10 * * *"));
+    world.live_until("2026-11-23T11:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T08:59:57 withdraw a-20261123T0900
+    23T09:30:10 send a-20261123T0930 #1 (09:00-09:30 missed 0)
+    23T09:30:10 accepted a-20261123T0930
+    23T10:30:00 send a-20261123T1030 #1 (09:30-10:30 missed 0)
+    23T10:30:00 accepted a-20261123T1030
+    ");
+}
+
+#[test]
+fn s03_what_was_missed_during_a_stop_is_caught_up_from_the_last_settled_instant() {
+    let mut world = World::restarted(
+        "2026-11-23T12:10:00Z",
+        remembered("a", "2026-11-23T09:30:00Z"),
+    );
+    world.put(schedule("a", "0 * * * *"));
+    insta::assert_snapshot!(world.story(), @"
+    23T12:10:00 skipped 23T10:00..23T11:00 x2: superseded
+    23T12:10:00 send a-20261123T120000Z #1 (09:30-12:00 missed 2)
+    23T12:10:00 accepted a-20261123T120000Z
+    ");
+}
+
+#[test]
+fn s04_what_waits_when_its_file_goes_ends_as_removed_and_a_call_under_way_is_awaited() {
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    world.put(schedule("a", "0 * * * *"));
+    world.put(schedule("b", "0 * * * *"));
+    world.answers = [failed()].into();
+    world.holds_answers = true;
+    world.live_until("2026-11-23T09:00:01Z");
+    world.answer_held(failed());
+    world.remove("a");
+    world.remove("b");
+    world.answer_held(failed());
+    world.live_until("2026-11-23T12:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:00:00 send b-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:00:01 skipped a-20261123T090000Z: removed (outcome unknown)
+    23T09:00:01 skipped b-20261123T090000Z: removed (outcome unknown)
+    ");
+}
+
+#[test]
+fn s07_up_to_30_s_late_fires_whatever_the_policy() {
+    for (wake, catch_up) in [
+        ("2026-11-23T09:00:30Z", CatchUp::None),
+        ("2026-11-23T09:00:31Z", CatchUp::None),
+        ("2026-11-23T09:00:31Z", CatchUp::Latest),
+    ] {
+        let mut world = World::at("2026-11-23T08:30:00Z");
+        world.put(with_catch_up("a", "0 * * * *", catch_up));
+        world.sleep_until(wake);
+        world
+            .story
+            .insert(0, format!("{catch_up:?}, awake at {wake}"));
+        let story = world.story();
+        match (wake, catch_up) {
+            ("2026-11-23T09:00:30Z", _) => insta::assert_snapshot!(story, @"
+            None, awake at 2026-11-23T09:00:30Z
+            23T09:00:30 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+            23T09:00:30 accepted a-20261123T090000Z
+            "),
+            (_, CatchUp::None) => insta::assert_snapshot!(story, @"
+            None, awake at 2026-11-23T09:00:31Z
+            23T09:00:31 skipped 23T09:00..23T09:00 x1: missed
+            "),
+            _ => insta::assert_snapshot!(story, @"
+            Latest, awake at 2026-11-23T09:00:31Z
+            23T09:00:31 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+            23T09:00:31 accepted a-20261123T090000Z
+            "),
+        }
+    }
+}
+
+#[test]
+fn s08_latest_of_the_missed_only_the_newest_is_delivered() {
+    let mut world = World::at("2026-11-20T17:30:00Z");
+    world.put(schedule("a", "0 * * * *"));
+    world.sleep_until("2026-11-23T09:20:00Z");
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:20:00 skipped 20T18:00..22T21:00 x52: missed
+    23T09:20:00 skipped 22T22:00..23T08:00 x11: superseded
+    23T09:20:00 send a-20261123T090000Z #1 (17:00-09:00 missed 63)
+    23T09:20:00 accepted a-20261123T090000Z
+    23T10:00:00 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:00:00 accepted a-20261123T100000Z
+    ");
+}
+
+#[test]
+fn s08_latest_a_newer_delivery_supersedes_one_that_waits_for_a_retry() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "*/5 * * * *"));
+    world.answers = vec![failed(); 9].into();
+    world.live_until("2026-11-23T09:10:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:55-09:00 missed 0)
+    23T09:00:02 send a-20261123T090000Z #2 (08:55-09:00 missed 0)
+    23T09:00:05 send a-20261123T090000Z #3 (08:55-09:00 missed 0)
+    23T09:00:14 send a-20261123T090000Z #4 (08:55-09:00 missed 0)
+    23T09:00:33 send a-20261123T090000Z #5 (08:55-09:00 missed 0)
+    23T09:01:05 send a-20261123T090000Z #6 (08:55-09:00 missed 0)
+    23T09:02:14 send a-20261123T090000Z #7 (08:55-09:00 missed 0)
+    23T09:04:28 send a-20261123T090000Z #8 (08:55-09:00 missed 0)
+    23T09:05:00 skipped a-20261123T090000Z: superseded (outcome unknown)
+    23T09:05:00 withdraw a-20261123T090500Z
+    23T09:05:00 send a-20261123T090500Z #1 (08:55-09:05 missed 1)
+    23T09:05:02 send a-20261123T090500Z #2 (08:55-09:05 missed 1)
+    23T09:05:02 accepted a-20261123T090500Z
+    23T09:10:00 send a-20261123T091000Z #1 (09:05-09:10 missed 0)
+    23T09:10:00 accepted a-20261123T091000Z
+    ");
+}
+
+#[test]
+fn s08_all_the_newest_at_most_are_delivered_oldest_first_spacing_apart() {
+    let mut world = World::at("2026-11-23T01:30:00Z");
+    world.put(with_catch_up(
+        "a",
+        "0 * * * *",
+        CatchUp::All {
+            at_most: 3,
+            spacing: Duration::from_secs(10),
+        },
+    ));
+    world.sleep_until("2026-11-23T09:20:00Z");
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:20:00 skipped 23T02:00..23T06:00 x5: superseded
+    23T09:20:00 send a-20261123T070000Z #1 (01:00-07:00 missed 5)
+    23T09:20:00 accepted a-20261123T070000Z
+    23T09:20:10 send a-20261123T080000Z #1 (07:00-08:00 missed 0)
+    23T09:20:10 accepted a-20261123T080000Z
+    23T09:20:20 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:20:20 accepted a-20261123T090000Z
+    23T10:00:00 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:00:00 accepted a-20261123T100000Z
+    ");
+}
+
+#[test]
+fn s08_none_a_waiting_delivery_ends_as_missed_when_the_next_one_opens() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(with_catch_up("a", "*/5 * * * *", CatchUp::None));
+    world.answers = vec![failed(); 9].into();
+    world.live_until("2026-11-23T09:06:00Z");
+    world.sleep_until("2026-11-23T09:26:00Z");
+    world.live_until("2026-11-23T09:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:55-09:00 missed 0)
+    23T09:00:02 send a-20261123T090000Z #2 (08:55-09:00 missed 0)
+    23T09:00:05 send a-20261123T090000Z #3 (08:55-09:00 missed 0)
+    23T09:00:14 send a-20261123T090000Z #4 (08:55-09:00 missed 0)
+    23T09:00:33 send a-20261123T090000Z #5 (08:55-09:00 missed 0)
+    23T09:01:05 send a-20261123T090000Z #6 (08:55-09:00 missed 0)
+    23T09:02:14 send a-20261123T090000Z #7 (08:55-09:00 missed 0)
+    23T09:04:28 send a-20261123T090000Z #8 (08:55-09:00 missed 0)
+    23T09:05:00 skipped a-20261123T090000Z: missed (outcome unknown)
+    23T09:05:00 withdraw a-20261123T090500Z
+    23T09:05:00 send a-20261123T090500Z #1 (08:55-09:05 missed 1)
+    23T09:05:02 send a-20261123T090500Z #2 (08:55-09:05 missed 1)
+    23T09:05:02 accepted a-20261123T090500Z
+    23T09:26:00 skipped 23T09:10..23T09:25 x4: missed
+    23T09:30:00 send a-20261123T093000Z #1 (09:05-09:30 missed 4)
+    23T09:30:00 accepted a-20261123T093000Z
+    ");
+}
+
+#[test]
+fn s08_a_dead_token_over_a_weekend_costs_one_run_when_it_is_mended() {
+    let mut world = World::at("2026-11-20T17:58:00Z");
+    world.put(schedule("a", "*/5 * * * *"));
+    world.always = Some(Outcome::TokenRefused { newer_token: false });
+    world.live_until("2026-11-23T08:02:00Z");
+    let weekend = world.story();
+    let sent = weekend.lines().filter(|line| line.contains("send")).count();
+    let probes = weekend
+        .lines()
+        .filter(|line| line.contains("probe"))
+        .count();
+    assert_eq!(
+        (sent, probes),
+        (1, 249),
+        "one call, then a probe each quarter of an hour"
+    );
+    world.always = None;
+    let actions = world.agenda.token_changed(TokenId::Default, world.now);
+    world.act(actions);
+    insta::assert_snapshot!(world.story(), @"
+    23T08:02:00 mended Token(Default), 1 waited
+    23T08:02:00 send a-20261123T080000Z #1 (17:55-08:00 missed 744)
+    23T08:02:00 accepted a-20261123T080000Z
+    ");
+}
+
+#[test]
+fn s10_a_delivery_expires_at_the_earlier_of_its_two_deadlines() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    let mut hourly = schedule("a", "0 9 * * *");
+    hourly.policies.retry.give_up_after = Duration::from_secs(60);
+    world.put(hourly);
+    world.always = Some(failed());
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:02 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:00:05 send a-20261123T0900 #3 (09:00-09:00 missed 0)
+    23T09:00:12 send a-20261123T0900 #4 (09:00-09:00 missed 0)
+    23T09:00:24 send a-20261123T0900 #5 (09:00-09:00 missed 0)
+    23T09:00:57 send a-20261123T0900 #6 (09:00-09:00 missed 0)
+    23T09:01:00 expired a-20261123T0900 (outcome unknown)
+    ");
+}
+
+#[test]
+fn s11_an_attempt_under_way_is_awaited_past_the_deadline() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    let mut hourly = schedule("a", "0 9 * * *");
+    hourly.policies.retry.give_up_after = Duration::from_secs(30);
+    world.put(hourly);
+    world.holds_answers = true;
+    world.live_until("2026-11-23T09:05:00Z");
+    world.answer_held(Outcome::Accepted(Acceptance::default()));
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:05:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn s13_windows_leave_no_hole() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "*/5 * * * *"));
+    world.answers = [Outcome::Rejected, Outcome::Rejected].into();
+    world.live_until("2026-11-23T09:16:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:55-09:00 missed 0)
+    23T09:00:00 rejected a-20261123T090000Z
+    23T09:05:00 send a-20261123T090500Z #1 (08:55-09:05 missed 1)
+    23T09:05:00 rejected a-20261123T090500Z
+    23T09:10:00 send a-20261123T091000Z #1 (08:55-09:10 missed 2)
+    23T09:10:00 accepted a-20261123T091000Z
+    23T09:15:00 send a-20261123T091500Z #1 (09:10-09:15 missed 0)
+    23T09:15:00 accepted a-20261123T091500Z
+    ");
+}
+
+#[test]
+fn s17_written_ahead_5_s_early_and_withdrawn_without_a_trace_before_its_time() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    assert_eq!(
+        world.next_wake(),
+        Some("2026-11-23T08:59:55Z".parse().unwrap())
+    );
+    world.live_until("2026-11-23T08:59:57Z");
+    world.remove("a");
+    world.live_until("2026-11-23T09:05:00Z");
+    insta::assert_snapshot!(world.story(), @"23T08:59:57 withdraw a-20261123T0900");
+}
+
+#[test]
+fn s18_after_a_step_back_nothing_fires_twice_and_nothing_is_lost() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 * * * *"));
+    world.live_until("2026-11-23T10:30:00Z");
+    world.set_clock("2026-11-23T08:50:00Z");
+    // The ledger knows the keys of 09:00 and 10:00.
+    assert_eq!(
+        world.next_wake(),
+        Some("2026-11-23T08:59:55Z".parse().unwrap())
+    );
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T090000Z
+    23T10:00:00 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:00:00 accepted a-20261123T100000Z
+    23T08:50:00 clock stepped 1h 40m ago
+    ");
+}
+
+#[test]
+fn s18_a_leap_of_ten_years_is_policy_and_not_87600_replays() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 * * * *"));
+    world.set_clock("2036-11-23T08:58:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T08:58:00 clock stepped 87672h
+    23T08:58:00 skipped 23T09:00..22T20:00 x87660: missed
+    23T08:58:00 skipped 22T21:00..23T07:00 x11: superseded
+    23T08:58:00 send a-20361123T080000Z #1 (08:00-08:00 missed 87671)
+    23T08:58:00 accepted a-20361123T080000Z
+    ");
+}
+
+#[test]
+fn s19_firing_is_held_while_the_clock_stands_before_the_ledger() {
+    let mut world = World::restarted(
+        "2020-01-01T00:00:00Z",
+        remembered("a", "2026-11-23T08:30:00Z"),
+    );
+    world.put(schedule("a", "0 * * * *"));
+    world.live_until("2020-01-01T00:05:00Z");
+    world.set_clock("2026-11-23T09:00:05Z");
+    insta::assert_snapshot!(world.story(), @"
+    01T00:00:00 clock held
+    23T09:00:05 clock stepped 60440h 55m 5s
+    23T09:00:05 clock released
+    23T09:00:05 send a-20261123T090000Z #1 (08:30-09:00 missed 0)
+    23T09:00:05 accepted a-20261123T090000Z
+    ");
+}
+
+#[test]
+fn s19_a_mark_in_the_far_future_is_let_go_after_ten_minutes() {
+    let mut world = World::restarted(
+        "2026-11-23T08:30:00Z",
+        remembered("a", "2036-11-23T08:30:00Z"),
+    );
+    world.put(schedule("a", "0 * * * *"));
+    world.live_until("2026-11-23T09:01:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T08:30:00 clock held
+    23T08:40:00 clock released
+    23T09:00:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T090000Z
+    ");
+}
+
+#[test]
+fn a_429_pauses_its_token_once_for_all_schedules() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    for name in ["a", "b", "c"] {
+        world.put(schedule(name, "0 9 * * *"));
+    }
+    let in_a_minute = RetryAfter::Delay(Duration::from_secs(60));
+    world.answers = [Outcome::RateLimited(Some(in_a_minute))].into();
+    world.live_until("2026-11-23T09:05:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 token paused until 09:01:00
+    23T09:00:00 send b-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 accepted b-20261123T0900
+    23T09:00:00 send c-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 accepted c-20261123T0900
+    23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:01:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn a_refused_trigger_lets_one_through_and_opens_for_all() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    for name in ["a", "b"] {
+        world.put(schedule(name, "0 9 * * *"));
+    }
+    world.answers = [Outcome::TriggerRefused, Outcome::TriggerRefused].into();
+    world.live_until("2026-11-23T09:10:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 broken Trigger(agtch_1)
+    23T09:00:00 send b-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:01:00 mended Trigger(agtch_1), 1 waited
+    23T09:01:00 send b-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:01:00 accepted b-20261123T0900
+    23T09:01:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn excluded_dates_get_their_verdict() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    let mut daily = schedule("a", "0 9 * * *");
+    daily.recurrence.except = vec!["2026-11-24".parse().unwrap()];
+    world.put(daily);
+    world.live_until("2026-11-25T09:10:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T0900
+    24T09:00:00 skipped 24T09:00..24T09:00 x1: excluded
+    25T09:00:00 send a-20261125T0900 #1 (09:00-09:00 missed 1)
+    25T09:00:00 accepted a-20261125T0900
+    ");
+}
+
+#[test]
+fn nothing_due_is_no_wake_up() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.live_until("2026-11-23T12:00:00Z");
+    assert_eq!(
+        world.next_wake(),
+        Some("2026-11-24T08:59:55Z".parse().unwrap())
+    );
+    assert_eq!(world.agenda.open_deliveries(), 0);
+}

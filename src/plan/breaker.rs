@@ -1,0 +1,273 @@
+//! What holds deliveries back together: a token or trigger that was refused, a token that asked for
+//! a pause (DESIGN.md 9). It knows which deliveries wait, not what they are.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use crate::api::token::TokenId;
+use crate::clock::{Boottime, Moment};
+use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::retry::slow_delay;
+use crate::schedule::{Target, TriggerId};
+
+/// What a breaker stands in front of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Gate {
+    Token(TokenId),
+    Trigger(TriggerId),
+}
+
+/// A delivery that waits, by its scheduled time.
+pub type Waiting = (Timestamp, IdempotencyKey);
+
+/// All gates that are not simply open.
+#[derive(Debug, Default)]
+pub struct Gates {
+    shut: HashMap<Gate, Shut>,
+}
+
+#[derive(Debug)]
+struct Shut {
+    why: Why,
+    waiting: BTreeSet<Waiting>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Why {
+    /// Refused: opens when a probe passes.
+    Broken { probes: u32, probe: Probe },
+    /// Too many requests: opens by itself.
+    Paused { until: Boottime },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Probe {
+    DueAt(Boottime),
+    UnderWay,
+}
+
+/// What a gate wants done when its time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum GateDue {
+    /// The pause is over: these may go.
+    Open(BTreeSet<Waiting>),
+    /// Ask the API whether this token works; one of those that wait names a trigger to ask with.
+    ProbeToken(TokenId, Waiting),
+    /// Let this one through.
+    LetThrough(Waiting),
+}
+
+impl Gate {
+    pub fn of(target: &Target) -> [Gate; 2] {
+        [
+            Gate::Token(target.token.clone()),
+            Gate::Trigger(target.trigger_id.clone()),
+        ]
+    }
+}
+
+impl Gates {
+    /// The gate that holds back a delivery to `target`, if one does.
+    pub fn shut_for(&self, target: &Target) -> Option<Gate> {
+        Gate::of(target)
+            .into_iter()
+            .find(|gate| self.shut.contains_key(gate))
+    }
+
+    pub fn wait(&mut self, gate: &Gate, delivery: Waiting) {
+        if let Some(shut) = self.shut.get_mut(gate) {
+            shut.waiting.insert(delivery);
+        }
+    }
+
+    pub fn leave(&mut self, gate: &Gate, delivery: &Waiting) {
+        if let Some(shut) = self.shut.get_mut(gate) {
+            shut.waiting.remove(delivery);
+        }
+    }
+
+    /// A refusal shuts the gate, or keeps it shut. `true` if it was not broken before.
+    pub fn break_down(&mut self, gate: Gate, now: Moment) -> bool {
+        let shut = self.shut.entry(gate).or_insert_with(|| Shut {
+            why: Why::Paused { until: now.boot },
+            waiting: BTreeSet::new(),
+        });
+        match &mut shut.why {
+            Why::Broken { probes, probe } => {
+                if *probe == Probe::UnderWay {
+                    *probes += 1;
+                    *probe = Probe::DueAt(now.boot + slow_delay(*probes + 1));
+                }
+                false
+            }
+            Why::Paused { .. } => {
+                shut.why = Why::Broken {
+                    probes: 0,
+                    probe: Probe::DueAt(now.boot + slow_delay(1)),
+                };
+                true
+            }
+        }
+    }
+
+    /// Nothing goes through before `until`. `true` if the gate was open before.
+    pub fn pause(&mut self, gate: Gate, until: Boottime) -> bool {
+        let mut was_open = false;
+        let shut = self.shut.entry(gate).or_insert_with(|| {
+            was_open = true;
+            Shut {
+                why: Why::Paused { until },
+                waiting: BTreeSet::new(),
+            }
+        });
+        if let Why::Paused { until: before } = &mut shut.why {
+            *before = until.max(*before);
+        }
+        was_open
+    }
+
+    /// Opens the gate for all that wait. `None` if it was not broken.
+    pub fn mend(&mut self, gate: &Gate) -> Option<BTreeSet<Waiting>> {
+        match self.shut.get(gate)?.why {
+            Why::Broken { .. } => self.shut.remove(gate).map(|shut| shut.waiting),
+            Why::Paused { .. } => None,
+        }
+    }
+
+    /// The probe said neither yes nor no: ask again later.
+    pub fn probe_failed(&mut self, gate: &Gate, now: Moment) {
+        if let Some(Shut {
+            why: Why::Broken { probes, probe },
+            ..
+        }) = self.shut.get_mut(gate)
+            && *probe == Probe::UnderWay
+        {
+            *probes += 1;
+            *probe = Probe::DueAt(now.boot + slow_delay(*probes + 1));
+        }
+    }
+
+    /// What has come due at one of the gates; ask again until `None`.
+    pub fn due(&mut self, now: Moment) -> Option<GateDue> {
+        let gate = self
+            .shut
+            .iter()
+            .find(|(_, shut)| shut.wake().is_some_and(|wake| wake <= now.boot))
+            .map(|(gate, _)| gate.clone())?;
+        let shut = self.shut.get_mut(&gate)?;
+        match &mut shut.why {
+            Why::Paused { .. } => self
+                .shut
+                .remove(&gate)
+                .map(|shut| GateDue::Open(shut.waiting)),
+            Why::Broken { probe, .. } => {
+                *probe = Probe::UnderWay;
+                let oldest = shut.waiting.first()?.clone();
+                Some(match gate {
+                    Gate::Token(token) => GateDue::ProbeToken(token, oldest),
+                    Gate::Trigger(_) => {
+                        shut.waiting.remove(&oldest);
+                        GateDue::LetThrough(oldest)
+                    }
+                })
+            }
+        }
+    }
+
+    pub fn next_wake(&self) -> Option<Boottime> {
+        self.shut.values().filter_map(Shut::wake).min()
+    }
+}
+
+impl Shut {
+    /// A gate that nothing waits at is not probed.
+    fn wake(&self) -> Option<Boottime> {
+        match self.why {
+            Why::Paused { until } => Some(until),
+            Why::Broken {
+                probe: Probe::DueAt(at),
+                ..
+            } if !self.waiting.is_empty() => Some(at),
+            Why::Broken { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(minute: u64) -> Moment {
+        Moment {
+            wall: Timestamp::from_second(60 * i64::try_from(minute).unwrap()).unwrap(),
+            boot: Boottime::from(Duration::from_secs(60 * minute)),
+        }
+    }
+
+    fn waiting(n: i64) -> Waiting {
+        let key = IdempotencyKey::recorded(&format!("key-{n}"));
+        (Timestamp::from_second(n).unwrap(), key)
+    }
+
+    fn trigger() -> Gate {
+        Gate::Trigger(TriggerId::parse("agtch_1").unwrap())
+    }
+
+    fn token() -> Gate {
+        Gate::Token(TokenId::Default)
+    }
+
+    #[test]
+    fn a_broken_trigger_lets_the_oldest_through_after_1_5_and_then_every_15_minutes() {
+        let mut gates = Gates::default();
+        assert!(gates.break_down(trigger(), at(0)));
+        for n in [3, 1, 2] {
+            gates.wait(&trigger(), waiting(n));
+        }
+        for minute in [1, 6, 21, 36] {
+            assert_eq!(gates.next_wake(), Some(at(minute).boot));
+            assert_eq!(gates.due(at(minute)), Some(GateDue::LetThrough(waiting(1))));
+            assert_eq!(gates.due(at(minute)), None);
+            assert!(!gates.break_down(trigger(), at(minute)), "no second alert");
+            gates.wait(&trigger(), waiting(1));
+        }
+        assert_eq!(gates.mend(&trigger()).unwrap().len(), 3);
+        assert_eq!(gates.next_wake(), None);
+    }
+
+    #[test]
+    fn a_broken_token_is_probed_and_holds_everyone_meanwhile() {
+        let mut gates = Gates::default();
+        gates.break_down(token(), at(0));
+        assert_eq!(gates.next_wake(), None, "nobody waits");
+        gates.wait(&token(), waiting(1));
+        assert_eq!(
+            gates.due(at(1)),
+            Some(GateDue::ProbeToken(TokenId::Default, waiting(1)))
+        );
+        gates.probe_failed(&token(), at(1));
+        assert_eq!(gates.next_wake(), Some(at(6).boot));
+        assert_eq!(gates.mend(&token()), Some(BTreeSet::from([waiting(1)])));
+    }
+
+    #[test]
+    fn one_pause_for_a_token_ends_by_itself_and_only_grows() {
+        let mut gates = Gates::default();
+        assert!(gates.pause(token(), at(5).boot));
+        assert!(!gates.pause(token(), at(3).boot));
+        gates.wait(&token(), waiting(1));
+        assert_eq!(
+            gates.mend(&token()),
+            None,
+            "an acceptance does not end a pause"
+        );
+        assert_eq!(gates.due(at(4)), None);
+        assert_eq!(
+            gates.due(at(5)),
+            Some(GateDue::Open(BTreeSet::from([waiting(1)])))
+        );
+    }
+}

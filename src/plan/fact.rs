@@ -1,0 +1,123 @@
+//! What happened, as values: the agenda states facts, the ledger makes them durable, and only then
+//! are they acted on and logged. A fact knows no SQL and no log format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::plan::delivery::{Delivery, Skip, Verdict};
+use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::outcome::Answer;
+use crate::schedule::ScheduleId;
+
+/// One thing to remember. Facts are written in the order in which they were stated.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// Before the first byte is sent: the delivery with its key and body (DESIGN.md 3, "Write ahead").
+    WrittenAhead(Arc<Delivery>),
+    /// An edit, a pause or a removal before its scheduled time takes back what was written ahead,
+    /// without a trace (SEMANTICS.md 17).
+    Withdrawn(Arc<Delivery>),
+    /// One HTTP call came to its end.
+    Attempted(Arc<Attempt>),
+    /// A delivery ended.
+    Ended(Arc<Ending>),
+    /// Occurrences that never became a delivery, consecutive and alike (SEMANTICS.md 12).
+    Skipped(Skipped),
+    /// The schedule is in force from here on, and owes nothing from before.
+    Began {
+        schedule: ScheduleId,
+        at: Timestamp,
+        /// Where its first window starts.
+        covered_until: Timestamp,
+    },
+    /// The schedule's file is gone or disabled: it owes nothing until it begins again.
+    Ceased { schedule: ScheduleId, at: Timestamp },
+    /// This version of its file is the last good one: a restart on top of a broken file brings it
+    /// back (SEMANTICS.md 5).
+    InForce {
+        schedule: ScheduleId,
+        source: Arc<Source>,
+    },
+    /// Every occurrence of every schedule up to this instant has been dealt with.
+    SettledUntil(Timestamp),
+    /// The clock stepped back: what was skipped as missed or superseded after `to` is owed again
+    /// (SEMANTICS.md 18).
+    Rewound { to: Timestamp },
+}
+
+/// What a schedule was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub toml: Arc<str>,
+    /// The content of its `input_file`.
+    pub input: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    pub delivery: Arc<Delivery>,
+    /// Counts from 1.
+    pub number: u32,
+    pub sent_at: Timestamp,
+    pub latency: Duration,
+    pub answer: Answer,
+    pub next: Next,
+}
+
+/// What follows an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The delivery ends with this attempt.
+    End,
+    RetryAt(Timestamp),
+    /// It waits behind the breaker of its token or trigger.
+    Held,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    pub delivery: Arc<Delivery>,
+    pub verdict: Verdict,
+    pub at: Timestamp,
+    pub attempts: u32,
+    /// The last attempt in this process, if there was one.
+    pub last: Option<Arc<Attempt>>,
+    /// An attempt of unknown outcome may have been queued although the verdict is not `accepted`.
+    pub outcome_unknown: bool,
+    /// Why, where the verdict and the last attempt do not say it all.
+    pub detail: Option<String>,
+    /// What is covered without a hole, after an acceptance (SEMANTICS.md 13).
+    pub covered_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub schedule: ScheduleId,
+    pub why: Skip,
+    /// Scheduled times.
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub count: u64,
+    pub at: Timestamp,
+}
+
+impl Fact {
+    /// The delivery that it is about.
+    pub fn key(&self) -> Option<&IdempotencyKey> {
+        match self {
+            Fact::WrittenAhead(delivery) | Fact::Withdrawn(delivery) => {
+                Some(&delivery.idempotency_key)
+            }
+            Fact::Attempted(attempt) => Some(&attempt.delivery.idempotency_key),
+            Fact::Ended(ending) => Some(&ending.delivery.idempotency_key),
+            Fact::Skipped(_)
+            | Fact::Began { .. }
+            | Fact::Ceased { .. }
+            | Fact::InForce { .. }
+            | Fact::SettledUntil(_)
+            | Fact::Rewound { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! When it happens, and what becomes of it: pure functions and one state machine.
+//! Nothing here does I/O, is async or asks for the time: `now` is an argument.
+
+pub mod agenda;
+pub mod breaker;
+pub mod catch_up;
+pub mod delivery;
+pub mod fact;
+pub mod jitter;
+pub mod occurrence;
+pub mod outcome;
+pub mod remembered;
+pub mod retry;
+pub mod window;
