@@ -2,6 +2,9 @@
 
 pub mod api;
 pub mod clock;
+pub mod ledger;
 pub mod plan;
 pub mod schedule;
 pub mod toml_file;
+
+mod failpoint;

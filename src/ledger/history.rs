@@ -1,0 +1,122 @@
+//! What the ledger tells of the past: deliveries with their attempts, and skips.
+//! It knows no query and no way of printing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::plan::delivery::{Verdict, Window};
+use crate::plan::fact::Skipped;
+use crate::plan::occurrence::{IdempotencyKey, Occurrence};
+use crate::schedule::{ScheduleId, Target};
+
+/// Counts verdicts and skips in the order in which they were recorded. It only ever grows, so that
+/// whoever asks for what came after one misses nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub(super) i64);
+
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Of all schedules where there is none.
+    pub schedule: Option<ScheduleId>,
+    /// The newest so many.
+    pub limit: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    Delivery(Box<RecordedDelivery>),
+    Skip(RecordedSkip),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedDelivery {
+    pub occurrence: Occurrence,
+    pub request_id: Arc<str>,
+    pub idempotency_key: IdempotencyKey,
+    pub conversation_key: Option<Arc<str>>,
+    pub target: Target,
+    pub due_at: Timestamp,
+    pub window: Window,
+    pub opened_at: Timestamp,
+    pub deadline_at: Timestamp,
+    pub body: RecordedBody,
+    /// By number.
+    pub attempts: Vec<RecordedAttempt>,
+    pub outcome_unknown: bool,
+    pub retry_at: Option<Timestamp>,
+    pub conversation_url: Option<String>,
+    pub run_id: Option<String>,
+    /// `None` while it is open.
+    pub ending: Option<RecordedEnding>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedBody {
+    /// `None` once it is dropped.
+    pub json: Option<Arc<str>>,
+    pub len: u64,
+    pub sha256: [u8; 32],
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedAttempt {
+    /// Counts from 1.
+    pub number: u32,
+    pub sent_at: Timestamp,
+    pub latency: Duration,
+    /// [`crate::plan::outcome::Outcome::word`].
+    pub outcome: String,
+    pub http_status: Option<u16>,
+    pub x_request_id: Option<String>,
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEnding {
+    pub position: Position,
+    pub verdict: Verdict,
+    pub at: Timestamp,
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedSkip {
+    /// A new one each time that more of the same are added.
+    pub position: Position,
+    pub skipped: Skipped,
+}
+
+/// What is known of a schedule, in force or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownSchedule {
+    pub in_force: bool,
+    pub began_at: Timestamp,
+    pub covered_until: Timestamp,
+}
+
+impl Entry {
+    /// `None` while it is open.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Entry::Delivery(delivery) => delivery.ending.as_ref().map(|ending| ending.position),
+            Entry::Skip(skip) => Some(skip.position),
+        }
+    }
+
+    pub fn schedule(&self) -> &ScheduleId {
+        match self {
+            Entry::Delivery(delivery) => &delivery.occurrence.schedule,
+            Entry::Skip(skip) => &skip.skipped.schedule,
+        }
+    }
+
+    /// The scheduled time; of skips, the last one's.
+    pub fn scheduled_at(&self) -> Timestamp {
+        match self {
+            Entry::Delivery(delivery) => delivery.occurrence.scheduled_at,
+            Entry::Skip(skip) => skip.skipped.last,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The durable record: the agenda states facts, the ledger writes them down in their order and hands
+//! each back as a receipt, and only then are they acted on.
+//! It decides nothing, and knows neither what is due nor how anything is sent.
+
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::plan::fact::Fact;
+use crate::plan::remembered::Remembered;
+
+mod error;
+pub mod history;
+mod lock;
+mod sqlite;
+mod writer;
+
+pub use error::{CloseError, LedgerError};
+pub use lock::StateLock;
+pub use sqlite::Reader;
+
+use sqlite::Store;
+use writer::{Command, Writer};
+
+/// Where facts are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The state folder.
+    Folder(PathBuf),
+    /// Nowhere, for a dry run.
+    Memory,
+}
+
+/// What became of a fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    pub fact: Fact,
+    pub standing: Standing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Durable,
+    /// The disk refused: kept in memory, and written when it can be.
+    InMemory,
+    /// The occurrence has a delivery already: nothing was written, neither for this fact nor for
+    /// later ones of the same batch about it.
+    AlreadyKnown,
+}
+
+/// A handle to the thread that writes. Dropping it waits until that has written what waits.
+pub struct Ledger {
+    /// `None` once closed.
+    writer: Option<WriterThread>,
+}
+
+type WriterThread = (Sender<Command>, JoinHandle<Result<(), CloseError>>);
+
+impl Ledger {
+    /// Opens the ledger at `place`, and makes it if there is none: what it remembers, and where
+    /// receipts arrive, one vector per transaction. They end without `close` if the writer panicked.
+    ///
+    /// # Errors
+    /// If another daemon has the folder, or the ledger can't be read by this version, or there is
+    /// none and none can be made. One that can be read but not written opens.
+    pub fn open(
+        place: &Place,
+        now: Timestamp,
+    ) -> Result<(Self, Remembered, UnboundedReceiver<Vec<Receipt>>), LedgerError> {
+        let (lock, mut store) = match place {
+            Place::Folder(folder) => {
+                let lock = StateLock::acquire(folder)?;
+                (Some(lock), Store::open(folder)?)
+            }
+            Place::Memory => (None, Store::in_memory()),
+        };
+        let remembered = store.remember(now)?;
+        let first_write = store.write(|_| Ok(()));
+        let (receipts, arriving) = unbounded_channel();
+        let mut writer = Writer::new(store, receipts);
+        if let Err(refusal) = first_write {
+            writer.keep(refusal);
+        }
+        let (sender, commands) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || {
+                let _held_until_closed = lock;
+                writer.run(&commands)
+            })
+            .expect("a thread can be started");
+        let ledger = Self {
+            writer: Some((sender, thread)),
+        };
+        Ok((ledger, remembered, arriving))
+    }
+
+    /// Never blocks. Facts are written in the order in which they are appended, those of one call
+    /// together.
+    pub fn append(&self, facts: Vec<Fact>) {
+        self.command(Command::Append(facts));
+    }
+
+    /// Drops what ended before this instant, a little at a time between other writes. What is open
+    /// stays, and what the windows still need, and since when each schedule is in force.
+    pub fn prune(&self, before: Timestamp) {
+        self.command(Command::Prune { before });
+    }
+
+    /// Writes what waits and ends the thread.
+    ///
+    /// # Errors
+    /// If something could not be written.
+    pub fn close(mut self) -> Result<(), CloseError> {
+        self.join()
+    }
+
+    fn command(&self, command: Command) {
+        if let Some((commands, _)) = &self.writer {
+            // A writer that is gone has closed the receipts, and that is how it is noticed.
+            let _ = commands.send(command);
+        }
+    }
+
+    fn join(&mut self) -> Result<(), CloseError> {
+        match self.writer.take() {
+            Some((commands, thread)) => {
+                drop(commands);
+                thread.join().unwrap_or(Err(CloseError::Panicked))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if let Err(error) = self.join() {
+            tracing::error!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

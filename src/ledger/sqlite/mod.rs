@@ -1,0 +1,318 @@
+//! The ledger as one SQLite file. Below this folder is the only SQL and the only rusqlite.
+//! It knows no thread and no queue: each call is one transaction.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::LedgerError;
+use record::{Marks, Recording};
+
+mod prune;
+mod reader;
+mod record;
+mod remember;
+mod rows;
+mod schema;
+mod values;
+
+pub(super) use prune::Pruned;
+pub use reader::Reader;
+pub(super) use record::Written;
+
+/// How long another program's lock is waited for.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
+
+pub(super) struct Store {
+    connection: Connection,
+    /// `None` for one in memory.
+    path: Option<PathBuf>,
+    marks: Marks,
+    /// What was written ahead of this instant is to be forgotten with the next thing that is written.
+    forget_ahead_of: Option<Timestamp>,
+}
+
+impl Store {
+    pub(super) fn in_memory() -> Self {
+        let mut connection = Connection::open_in_memory().expect("memory can be had");
+        schema::migrate(&mut connection).expect("an empty database takes the schema");
+        Self::new(connection, None).expect("the schema has one row of marks")
+    }
+
+    /// Opens the ledger in `folder`, which is locked by us, and makes it if there is none. One that
+    /// can be read but not written opens as well, and what is written to it is refused for now.
+    pub(super) fn open(folder: &Path) -> Result<Self, LedgerError> {
+        let path = path_in(folder);
+        make_for_owner_alone(folder, &path)?;
+        match Self::open_to_write(&path) {
+            Err(LedgerError::NotPrepared { cause, .. }) => Self::open_to_read(&path, &cause),
+            opened => opened,
+        }
+    }
+
+    fn open_to_write(path: &Path) -> Result<Self, LedgerError> {
+        let failed = |error| not_prepared(path, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        let version = schema::version(&connection, path, failed)?;
+        // SQLite opens a file that it may not write for reading, without a word.
+        if connection.is_readonly("main").map_err(failed)? {
+            return Err(LedgerError::NotPrepared {
+                path: path.to_owned(),
+                cause: "it is read-only".to_owned(),
+            });
+        }
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = FULL;
+                 PRAGMA foreign_keys = ON;
+                 PRAGMA secure_delete = FAST; -- inputs are zeroed when they are dropped
+                 PRAGMA temp_store = MEMORY;
+                 PRAGMA cache_size = -8000;
+                 PRAGMA journal_size_limit = 67108864;",
+            )
+            .map_err(failed)?;
+        if version < schema::KNOWN {
+            schema::migrate(&mut connection).map_err(failed)?;
+        }
+        Self::new(connection, Some(path.to_owned())).map_err(failed)
+    }
+
+    fn open_to_read(path: &Path, why_not_to_write: &str) -> Result<Self, LedgerError> {
+        let failed = |error| unreadable(path, &error);
+        let connection = connect_to_read(path).map_err(failed)?;
+        if schema::version(&connection, path, failed)? < schema::KNOWN {
+            return Err(LedgerError::NotPrepared {
+                path: path.to_owned(),
+                cause: why_not_to_write.to_owned(),
+            });
+        }
+        Self::new(connection, Some(path.to_owned())).map_err(failed)
+    }
+
+    fn new(connection: Connection, path: Option<PathBuf>) -> rusqlite::Result<Self> {
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self {
+            marks: Marks::read(&connection)?,
+            connection,
+            path,
+            forget_ahead_of: None,
+        })
+    }
+
+    /// One transaction: what `work` records is durable when this returns, or nothing of it is.
+    pub(super) fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut Recording<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Refusal> {
+        self.try_write(work).map_err(|error| self.refusal(&error))
+    }
+
+    fn try_write<T>(
+        &mut self,
+        work: impl FnOnce(&mut Recording<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(now) = self.forget_ahead_of {
+            remember::forget_ahead_of(&transaction, now)?;
+        }
+        let mut recording = Recording::new(&transaction, self.marks);
+        let done = work(&mut recording)?;
+        let marks = recording.marks();
+        if marks != self.marks {
+            marks.write(&transaction)?;
+        }
+        transaction.commit()?;
+        self.marks = marks;
+        self.forget_ahead_of = None;
+        Ok(done)
+    }
+
+    /// After a refusal: a ledger that was opened for reading only is opened again.
+    pub(super) fn reopen_to_write(&mut self) -> Result<(), Refusal> {
+        let read_only = self
+            .connection
+            .is_readonly("main")
+            .map_err(|error| self.refusal(&error))?;
+        if let Some(path) = &self.path
+            && read_only
+        {
+            let again = Self::open_to_write(path).map_err(|error| Refusal {
+                way_out: way_out(None, self.path.as_deref()),
+                cause: match error {
+                    LedgerError::NotPrepared { cause, .. } => cause,
+                    error => error.to_string(),
+                },
+            })?;
+            self.connection = again.connection;
+            self.marks = again.marks;
+        }
+        Ok(())
+    }
+
+    /// Moves what the write-ahead log holds into the file, before it is closed.
+    pub(super) fn checkpoint(&self) {
+        // If it fails, the log is read at the next start.
+        let _ = self
+            .connection
+            .pragma_query(None, "wal_checkpoint", |_| Ok(()));
+    }
+
+    /// Has the disk refuse to take more, or lets it be.
+    #[cfg(test)]
+    pub(super) fn refuse_growth(&self, refuse: bool) {
+        let pages: i64 = if refuse { 1 } else { 1 << 30 };
+        let set = |page| self.connection.pragma_update(None, "max_page_count", page);
+        set(pages).expect("a pragma can be set");
+    }
+
+    fn refusal(&self, error: &rusqlite::Error) -> Refusal {
+        Refusal {
+            cause: error.to_string(),
+            way_out: way_out(error.sqlite_error_code(), self.path.as_deref()),
+        }
+    }
+}
+
+/// Why nothing could be written just now.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) cause: String,
+    pub(super) way_out: String,
+}
+
+fn way_out(code: Option<ErrorCode>, path: Option<&Path>) -> String {
+    let path = path.unwrap_or(Path::new("memory")).display();
+    match code {
+        Some(ErrorCode::DiskFull) => format!("free space on the file system of `{path}`"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            format!("end the program that holds it (`fuser -v {path}` names it)")
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            format!("`{path}` is damaged: stop triggerd and restore it from a backup")
+        }
+        _ => {
+            format!("make `{path}` and its folder writable, and look for disk errors with `dmesg`")
+        }
+    }
+}
+
+fn path_in(folder: &Path) -> PathBuf {
+    folder.join("ledger.db")
+}
+
+/// SQLite gives `-wal` and `-shm` the mode of the file itself, so that one has to be right before
+/// SQLite sees it. An existing file is never opened here: closing it would drop SQLite's locks.
+fn make_for_owner_alone(folder: &Path, path: &Path) -> Result<(), LedgerError> {
+    let owner_alone = |path| fs::set_permissions(path, Permissions::from_mode(0o600));
+    let length = match fs::metadata(path) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let made = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .and_then(|_| File::open(folder)?.sync_all());
+            made.map_err(|error| LedgerError::NotPrepared {
+                path: path.to_owned(),
+                cause: error.to_string(),
+            })?;
+            0
+        }
+        Err(error) => {
+            return Err(LedgerError::Unreadable {
+                path: path.to_owned(),
+                cause: error.to_string(),
+            });
+        }
+    };
+    let log = log_of(path);
+    if length == 0 && fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        let cause = format!("it is empty, but `{}` is not", log.display());
+        return Err(LedgerError::damaged(path, cause));
+    }
+    // A backup may have come back readable by others. Where it isn't ours to change, it stays.
+    let _ = owner_alone(path);
+    Ok(())
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    path.with_extension("db-wal")
+}
+
+fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connect = |path: &Path, flags| {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(PATIENCE)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    connect(path, flags).or_else(|error: rusqlite::Error| {
+        // SQLite wants a `-shm` beside a file with a write-ahead log, even to read it. Where none can
+        // be made, the file alone says it all as long as the log is empty.
+        let log_is_empty = fs::metadata(log_of(path)).map_or(true, |log| log.len() == 0);
+        if !(cannot_be_written(&error) && log_is_empty) {
+            return Err(error);
+        }
+        let unchanging = format!("file:{}?immutable=1", escaped(path));
+        connect(Path::new(&unchanging), flags | OpenFlags::SQLITE_OPEN_URI)
+    })
+}
+
+fn escaped(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    path.replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23")
+}
+
+fn cannot_be_written(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::ReadOnly
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+        )
+    )
+}
+
+fn not_prepared(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    if cannot_be_written(error) {
+        LedgerError::NotPrepared {
+            path: path.to_owned(),
+            cause: error.to_string(),
+        }
+    } else {
+        unreadable(path, error)
+    }
+}
+
+fn unreadable(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => LedgerError::NotALedger {
+            path: path.to_owned(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Locked {
+            path: path.to_owned(),
+        },
+        _ if cannot_be_written(error) => LedgerError::Unreadable {
+            path: path.to_owned(),
+            cause: error.to_string(),
+        },
+        _ => LedgerError::damaged(path, error),
+    }
+}

@@ -1,0 +1,88 @@
+//! Dropping what is older than anybody asks for, a little at a time so that no fact waits for it.
+//! It keeps what is open, and what the windows still need.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::record::Recording;
+use super::values::At;
+
+/// How far a pruning came.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ledger) struct Pruned {
+    pub(in crate::ledger) deliveries: usize,
+    pub(in crate::ledger) skips: usize,
+    /// Up to here everything was looked at.
+    position: i64,
+}
+
+/// Positions that one step looks at.
+const STEP: i64 = 2000;
+
+impl Pruned {
+    pub(in crate::ledger) const NOTHING: Self = Self {
+        deliveries: 0,
+        skips: 0,
+        position: 0,
+    };
+}
+
+impl Recording<'_> {
+    /// Goes on from `pruned` in the order in which things ended, until nothing older than `before`
+    /// is left: then gives `None`.
+    pub(in crate::ledger) fn prune(
+        &mut self,
+        before: Timestamp,
+        pruned: Pruned,
+    ) -> rusqlite::Result<Option<Pruned>> {
+        let Some(from) = self.oldest_after(pruned.position, before)? else {
+            return Ok(None);
+        };
+        let to = from + STEP;
+        let step = params![from, to, At(before)];
+        // A window that lies beyond its schedule's accepted stretch is not done with.
+        let deliveries = self
+            .connection()
+            .prepare_cached(
+                "DELETE FROM deliveries
+                 WHERE position >= ?1 AND position < ?2 AND ended_at < ?3
+                     AND (origin = 'manual' OR scheduled_at <= ifnull(
+                         (SELECT covered_until FROM schedules WHERE name = schedule AND in_force),
+                         scheduled_at))",
+            )?
+            .execute(step)?;
+        let skips = self
+            .connection()
+            .prepare_cached(
+                "DELETE FROM skips
+                 WHERE position >= ?1 AND position < ?2 AND recorded_at < ?3
+                     AND last <= ifnull(
+                         (SELECT covered_until FROM schedules WHERE name = schedule AND in_force),
+                         last)",
+            )?
+            .execute(step)?;
+        Ok(Some(Pruned {
+            deliveries: pruned.deliveries + deliveries,
+            skips: pruned.skips + skips,
+            position: to - 1,
+        }))
+    }
+
+    /// The position from which to go on, unless what comes next is recent.
+    fn oldest_after(&self, position: i64, before: Timestamp) -> rusqlite::Result<Option<i64>> {
+        let next = self
+            .connection()
+            .prepare_cached(
+                "SELECT position, at FROM (
+                     SELECT * FROM (SELECT position, ended_at AS at FROM deliveries
+                         WHERE position > ?1 ORDER BY position LIMIT 1)
+                     UNION ALL
+                     SELECT * FROM (SELECT position, recorded_at FROM skips
+                         WHERE position > ?1 ORDER BY position LIMIT 1))
+                 ORDER BY position LIMIT 1",
+            )?
+            .query_row([position], |row| Ok((row.get(0)?, row.get::<_, At>(1)?.0)))
+            .optional()?;
+        Ok(next.filter(|(_, at)| *at < before).map(|(next, _)| next))
+    }
+}

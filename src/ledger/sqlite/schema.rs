@@ -1,0 +1,78 @@
+//! Which schema a file has, and the steps from each one to the next.
+//! It knows no fact: what the tables are for stands in the migrations.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::failpoint;
+use crate::ledger::LedgerError;
+
+/// Each brings the schema from its index to the next number. Only ever appended to.
+const MIGRATIONS: [&str; 1] = [include_str!("../schema/0001_deliveries.sql")];
+
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+/// Tells our files from other SQLite files: `trgd`.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"trgd");
+
+/// The number of the file's schema; 0 for an empty file.
+pub(super) fn version(
+    connection: &Connection,
+    path: &Path,
+    failed: impl Fn(rusqlite::Error) -> LedgerError,
+) -> Result<u32, LedgerError> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let tables: u32 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(&failed)?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    if number("application_id").map_err(&failed)? != i64::from(APPLICATION_ID) {
+        return Err(LedgerError::NotALedger {
+            path: path.to_owned(),
+        });
+    }
+    let found = number("user_version").map_err(&failed)?;
+    let found = u32::try_from(found).map_err(|error| LedgerError::damaged(path, error))?;
+    if found > KNOWN {
+        return Err(LedgerError::Newer {
+            path: path.to_owned(),
+            found,
+            known: KNOWN,
+            written_by: written_by(connection),
+        });
+    }
+    Ok(found)
+}
+
+fn written_by(connection: &Connection) -> String {
+    let version = connection
+        .query_row("SELECT written_by FROM meta", [], |row| row.get(0))
+        .optional();
+    // A later schema may keep it elsewhere.
+    version
+        .ok()
+        .flatten()
+        .unwrap_or_else(|| "another version".to_owned())
+}
+
+/// Brings the schema up to date, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (number, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+        let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(migration)?;
+        step.execute(
+            "INSERT INTO meta (only_row, written_by, position) VALUES (1, ?1, 0)
+             ON CONFLICT DO UPDATE SET written_by = ?1",
+            [concat!("triggerd ", env!("CARGO_PKG_VERSION"))],
+        )?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", number)?;
+        failpoint::pass(failpoint::MIGRATION);
+        step.commit()?;
+    }
+    Ok(())
+}

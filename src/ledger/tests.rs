@@ -1,0 +1,482 @@
+//! What goes in comes back: over receipts, a restart, a disk that refuses, and the history.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::history::{Entry, Filter};
+use super::*;
+use crate::api::token::TokenId;
+use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
+use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
+use crate::plan::occurrence::{Namespace, Occurrence, Origin};
+use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
+use crate::plan::remembered::{OpenDelivery, RememberedSchedule};
+use crate::plan::window::Span;
+use crate::schedule::{ScheduleId, Target, TriggerId};
+
+fn at(text: &str) -> Timestamp {
+    format!("2026-11-23T{text}Z").parse().unwrap()
+}
+
+fn id(name: &str) -> ScheduleId {
+    ScheduleId::parse(name).unwrap()
+}
+
+/// The hourly delivery of `a` at this hour.
+fn delivery(hour: i8) -> Arc<Delivery> {
+    let scheduled_at = at(&format!("{hour:02}:00:00"));
+    let occurrence = Occurrence {
+        schedule: id("a"),
+        scheduled_at,
+        label: format!("20261123T{hour:02}0000Z").into(),
+        zone: "UTC".into(),
+        origin: Origin::Schedule,
+    };
+    let target = Target {
+        trigger_id: TriggerId::parse("agtch_1").unwrap(),
+        token: TokenId::Agent("revenue".into()),
+    };
+    let namespace = Namespace::default();
+    Arc::new(Delivery {
+        request_id: occurrence.request_id(&namespace).into(),
+        idempotency_key: occurrence.idempotency_key(&namespace, &target.trigger_id),
+        conversation_key: Some("a".into()),
+        target,
+        due_at: scheduled_at + jiff::SignedDuration::from_millis(1_234),
+        window: Window {
+            start: at(&format!("{:02}:00:00", hour - 1)),
+            end: scheduled_at,
+            missed_count: 2,
+        },
+        body: Body::new("{\"input\":\"secret plans\"}".into()),
+        keep_body: false,
+        opened_at: scheduled_at,
+        deadline_at: at("23:00:00"),
+        occurrence,
+    })
+}
+
+fn attempt(delivery: &Arc<Delivery>, outcome: Outcome, next: Next) -> Arc<Attempt> {
+    Arc::new(Attempt {
+        delivery: delivery.clone(),
+        number: 1,
+        sent_at: delivery.due_at,
+        latency: Duration::from_millis(250),
+        answer: Answer {
+            outcome,
+            http_status: Some(202),
+            x_request_id: Some("req_1".into()),
+            detail: String::new(),
+            fix: "",
+        },
+        next,
+    })
+}
+
+fn accepted(delivery: &Arc<Delivery>) -> [Fact; 2] {
+    let acceptance = Acceptance {
+        conversation_url: Some("https://chatgpt.com/c/1".into()),
+        run_id: Some("apirun_1".into()),
+    };
+    let last = attempt(delivery, Outcome::Accepted(acceptance), Next::End);
+    [
+        Fact::Attempted(last.clone()),
+        Fact::Ended(Arc::new(Ending {
+            delivery: delivery.clone(),
+            verdict: Verdict::Accepted,
+            at: delivery.due_at,
+            attempts: 1,
+            last: Some(last),
+            outcome_unknown: false,
+            detail: None,
+            covered_until: Some(delivery.window.end),
+        })),
+    ]
+}
+
+fn began() -> Fact {
+    Fact::Began {
+        schedule: id("a"),
+        at: at("07:30:00"),
+        covered_until: at("07:00:00"),
+    }
+}
+
+/// A state folder, and ledgers that are opened in it one after the other.
+struct State(TempDir);
+
+impl State {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn open(&self, now: &str) -> (Ledger, Remembered, UnboundedReceiver<Vec<Receipt>>) {
+        Ledger::open(&Place::Folder(self.path().to_owned()), at(now)).unwrap()
+    }
+
+    /// Records these facts in a ledger of their own, and gives what became of them.
+    fn record(&self, facts: Vec<Fact>) -> Vec<Standing> {
+        let (ledger, _, mut receipts) = self.open("23:00:00");
+        ledger.append(facts);
+        ledger.close().unwrap();
+        let mut standings = Vec::new();
+        while let Ok(receipt) = receipts.try_recv() {
+            standings.extend(receipt.into_iter().map(|receipt| receipt.standing));
+        }
+        standings
+    }
+
+    fn remembered(&self, now: &str) -> Remembered {
+        self.open(now).1
+    }
+
+    fn error(&self) -> String {
+        let opened = Ledger::open(&Place::Folder(self.path().to_owned()), at("08:00:00"));
+        let error = opened.err().expect("it can't be opened").to_string();
+        error.replace(&self.path().display().to_string(), "STATE")
+    }
+}
+
+#[test]
+fn receipts_come_back_in_order_and_durable() {
+    let state = State::new();
+    let (ledger, remembered, mut receipts) = state.open("07:00:00");
+    assert_eq!(remembered, Remembered::default());
+    let facts: Vec<Fact> = (8..12)
+        .map(|hour| Fact::WrittenAhead(delivery(hour)))
+        .collect();
+    ledger.append(facts[..1].to_vec());
+    ledger.append(facts[1..].to_vec());
+    ledger.close().unwrap();
+    let mut back = Vec::new();
+    while let Ok(batch) = receipts.try_recv() {
+        back.extend(batch);
+    }
+    assert!(
+        back.iter()
+            .all(|receipt| receipt.standing == Standing::Durable)
+    );
+    assert_eq!(
+        back.into_iter().map(|it| it.fact).collect::<Vec<_>>(),
+        facts
+    );
+}
+
+#[test]
+fn an_occurrence_gets_one_delivery() {
+    let state = State::new();
+    state.record(vec![Fact::WrittenAhead(delivery(8))]);
+    let [attempted, ended] = accepted(&delivery(8));
+    let standings = state.record(vec![Fact::WrittenAhead(delivery(8)), attempted, ended]);
+    assert_eq!(standings, [Standing::AlreadyKnown; 3]);
+}
+
+#[test]
+fn what_is_open_is_remembered_with_its_key_and_bytes() {
+    let state = State::new();
+    let trouble = Outcome::Failed {
+        reached: Reached::Unknown,
+        retry_after: None,
+    };
+    let failed = attempt(&delivery(8), trouble, Next::RetryAt(at("08:00:09.5")));
+    state.record(vec![
+        began(),
+        Fact::WrittenAhead(delivery(8)),
+        Fact::Attempted(failed),
+        Fact::WrittenAhead(delivery(9)),
+        Fact::SettledUntil(at("08:00:02")),
+    ]);
+    let remembered = state.remembered("08:30:00");
+    assert_eq!(
+        remembered,
+        Remembered {
+            settled_until: Some(at("08:00:02")),
+            newest: Some(at("08:00:02")),
+            schedules: vec![RememberedSchedule {
+                id: id("a"),
+                in_force: true,
+                began_at: at("07:30:00"),
+                covered_until: at("07:00:00"),
+                spans: vec![Span::Covered {
+                    start: at("07:00:00"),
+                    end: at("08:00:00"),
+                    open: true,
+                }],
+            }],
+            // What was written ahead of 08:30 is forgotten: it will be written ahead again.
+            open: vec![OpenDelivery {
+                delivery: delivery(8),
+                attempts: 1,
+                retry_at: Some(at("08:00:09.5")),
+                outcome_unknown: true,
+            }],
+        }
+    );
+}
+
+#[test]
+fn what_ended_is_remembered_as_covered_or_missed() {
+    let state = State::new();
+    let [attempted, ended] = accepted(&delivery(8));
+    state.record(vec![
+        began(),
+        Fact::WrittenAhead(delivery(8)),
+        attempted,
+        ended,
+        Fact::Skipped(Skipped {
+            schedule: id("a"),
+            why: Skip::Missed,
+            first: at("09:00:00"),
+            last: at("11:00:00"),
+            count: 3,
+            at: at("11:10:00"),
+        }),
+        Fact::Ceased {
+            schedule: id("a"),
+            at: at("11:20:00"),
+        },
+    ]);
+    let remembered = state.remembered("12:00:00");
+    let a = &remembered.schedules[0];
+    assert_eq!((a.in_force, a.covered_until), (false, at("08:00:00")));
+    assert_eq!(
+        a.spans,
+        [Span::Missed {
+            first: at("09:00:00"),
+            last: at("11:00:00"),
+            count: 3
+        }]
+    );
+    assert!(remembered.open.is_empty());
+}
+
+#[test]
+fn a_body_is_dropped_once_it_is_accepted_unless_it_is_to_be_kept() {
+    for keep_body in [false, true] {
+        let state = State::new();
+        let delivery = Arc::new(Delivery {
+            keep_body,
+            ..(*delivery(8)).clone()
+        });
+        let [attempted, ended] = accepted(&delivery);
+        state.record(vec![Fact::WrittenAhead(delivery.clone()), attempted, ended]);
+        let reader = Reader::open(state.path()).unwrap();
+        let recorded = reader.delivery(&delivery.request_id).unwrap().unwrap();
+        assert_eq!(recorded.body.json.is_some(), keep_body);
+        assert_eq!(recorded.body.sha256, delivery.body.sha256);
+        assert_eq!(recorded.body.len, delivery.body.json.len() as u64);
+    }
+}
+
+#[test]
+fn withdrawn_leaves_no_trace() {
+    let state = State::new();
+    state.record(vec![
+        Fact::WrittenAhead(delivery(8)),
+        Fact::Withdrawn(delivery(8)),
+    ]);
+    let standings = state.record(vec![Fact::WrittenAhead(delivery(8))]);
+    assert_eq!(standings, [Standing::Durable]);
+}
+
+#[test]
+fn skips_that_follow_each_other_share_a_row() {
+    let state = State::new();
+    let skip = |hour: i8| {
+        Fact::Skipped(Skipped {
+            schedule: id("a"),
+            why: Skip::Paused,
+            first: at(&format!("{hour:02}:00:00")),
+            last: at(&format!("{hour:02}:00:00")),
+            count: 1,
+            at: at(&format!("{hour:02}:00:01")),
+        })
+    };
+    state.record(vec![
+        skip(8),
+        skip(9),
+        Fact::WrittenAhead(delivery(10)),
+        skip(11),
+    ]);
+    let history = Reader::open(state.path())
+        .unwrap()
+        .history(&Filter {
+            schedule: Some(id("a")),
+            limit: 10,
+        })
+        .unwrap();
+    let counts: Vec<u64> = history
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Skip(skip) => Some(skip.skipped.count),
+            Entry::Delivery(_) => None,
+        })
+        .collect();
+    assert_eq!(counts, [2, 1]);
+}
+
+#[test]
+fn the_last_good_version_of_a_file_is_kept() {
+    let state = State::new();
+    let source = Source {
+        toml: "cron = \"0 9 * * *\"".into(),
+        input: Some("hello".into()),
+    };
+    state.record(vec![Fact::InForce {
+        schedule: id("a"),
+        source: Arc::new(source.clone()),
+    }]);
+    let reader = Reader::open(state.path()).unwrap();
+    assert_eq!(reader.source(&id("a")).unwrap(), Some(source));
+    assert_eq!(reader.source(&id("b")).unwrap(), None);
+}
+
+#[test]
+fn a_step_back_takes_back_what_was_missed_after_it() {
+    let state = State::new();
+    let skipped = Skipped {
+        schedule: id("a"),
+        why: Skip::Missed,
+        first: at("09:00:00"),
+        last: at("18:00:00"),
+        count: 10,
+        at: at("18:10:00"),
+    };
+    state.record(vec![
+        began(),
+        Fact::Skipped(skipped),
+        Fact::SettledUntil(at("18:10:00")),
+        Fact::Rewound { to: at("11:30:00") },
+    ]);
+    let remembered = state.remembered("11:30:00");
+    assert_eq!(remembered.newest, Some(at("11:30:00")));
+    assert_eq!(remembered.settled_until, Some(at("11:30:00")));
+    assert_eq!(
+        remembered.schedules[0].spans,
+        [Span::Missed {
+            first: at("09:00:00"),
+            last: at("11:30:00"),
+            count: 3
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_keeps_nothing_from_firing_and_gets_everything_later() {
+    let state = State::new();
+    let (ledger, _, mut receipts) = state.open("07:00:00");
+    ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(true))));
+    let big = |hour| {
+        Arc::new(Delivery {
+            body: Body::new("x".repeat(1 << 20)),
+            ..(*delivery(hour)).clone()
+        })
+    };
+    ledger.append(vec![Fact::WrittenAhead(big(8))]);
+    let refused = receipts.recv().await.unwrap();
+    assert_eq!(refused[0].standing, Standing::InMemory);
+    ledger.append(vec![Fact::WrittenAhead(big(8)), Fact::WrittenAhead(big(9))]);
+    let again = receipts.recv().await.unwrap();
+    let standings: Vec<_> = again.iter().map(|receipt| receipt.standing).collect();
+    assert_eq!(standings, [Standing::AlreadyKnown, Standing::InMemory]);
+    ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(false))));
+    ledger.close().unwrap();
+    let open = state.remembered("10:00:00").open;
+    let hours: Vec<_> = open
+        .iter()
+        .map(|it| it.delivery.occurrence.scheduled_at)
+        .collect();
+    assert_eq!(hours, [at("08:00:00"), at("09:00:00")]);
+}
+
+#[test]
+fn files_are_for_their_owner_alone() {
+    let state = State::new();
+    let (_ledger, ..) = state.open("07:00:00");
+    let mut seen = 0;
+    for entry in fs::read_dir(state.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        seen += 1;
+    }
+    assert!(seen >= 2, "ledger and lock at the least");
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_stops_the_start() {
+    let state = State::new();
+    state.record(vec![began()]);
+    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+    drop(file);
+    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 1; run the newer triggerd, or restore the ledger from before the update");
+}
+
+#[test]
+fn what_is_no_ledger_stops_the_start() {
+    let state = State::new();
+    fs::write(
+        state.path().join("ledger.db"),
+        "no database, but long enough to look at",
+    )
+    .unwrap();
+    insta::assert_snapshot!(state.error(), @"`STATE/ledger.db` is no ledger of triggerd; move it away, or set another `state`");
+}
+
+#[test]
+fn pruning_keeps_what_is_open_and_when_a_schedule_began() {
+    let state = State::new();
+    let [attempted, ended] = accepted(&delivery(8));
+    state.record(vec![
+        began(),
+        Fact::WrittenAhead(delivery(8)),
+        attempted,
+        ended,
+        Fact::WrittenAhead(delivery(9)),
+    ]);
+    let (ledger, ..) = state.open("12:00:00");
+    ledger.prune(at("11:00:00"));
+    ledger.close().unwrap();
+    let reader = Reader::open(state.path()).unwrap();
+    assert_eq!(reader.delivery(&delivery(8).request_id).unwrap(), None);
+    assert!(reader.delivery(&delivery(9).request_id).unwrap().is_some());
+    assert_eq!(
+        state.remembered("12:00:00").schedules[0].began_at,
+        at("07:30:00")
+    );
+}
+
+/// After everything in the kept ledgers.
+const DAYS_LATER: jiff::SignedDuration = jiff::SignedDuration::from_hours(8 * 24);
+
+/// The ledger of each released schema opens with every row (RELIABILITY.md).
+#[test]
+fn the_first_schema_opens_with_every_row() {
+    let state = State::new();
+    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
+    file.execute_batch(include_str!("../../tests/files/ledger/0001.sql"))
+        .unwrap();
+    drop(file);
+    let place = Place::Folder(state.path().to_owned());
+    let (_ledger, remembered, _) = Ledger::open(&place, at("12:00:00") + DAYS_LATER).unwrap();
+    assert_eq!(remembered.schedules.len(), 1);
+    assert_eq!(remembered.open.len(), 1);
+    let history = Reader::open(state.path())
+        .unwrap()
+        .history(&Filter {
+            schedule: None,
+            limit: 10,
+        })
+        .unwrap();
+    assert_eq!(history.len(), 4);
+}

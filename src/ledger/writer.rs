@@ -1,0 +1,301 @@
+//! The thread that makes facts durable: all that waits goes into one transaction, and what the disk
+//! refuses waits in memory until it can be written.
+//! It knows no SQL, and nothing of what a fact means beyond the key that it is about.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::error::CloseError;
+use super::sqlite::{Pruned, Refusal, Store, Written};
+use super::{Receipt, Standing};
+use crate::plan::fact::Fact;
+use crate::plan::occurrence::IdempotencyKey;
+
+/// How often what was refused is tried again while nothing else comes.
+const RETRY_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
+
+/// A transaction takes whole batches until it holds as many facts, so that the first of a crowd are
+/// sent while the last are still being written.
+const FACTS_AT_ONCE: usize = 4096;
+
+pub(super) enum Command {
+    Append(Vec<Fact>),
+    Prune {
+        before: Timestamp,
+    },
+    #[cfg(test)]
+    Hook(Box<dyn FnOnce(&mut Store) + Send>),
+}
+
+pub(super) struct Writer {
+    store: Store,
+    receipts: UnboundedSender<Vec<Receipt>>,
+    /// In the order in which they were stated; empty while all goes well.
+    queue: VecDeque<Batch>,
+    /// Why the front of the queue could not be written, once that was said.
+    trouble: Option<Trouble>,
+    pruning: Option<(Timestamp, Pruned)>,
+}
+
+/// Facts that were stated together and are written together.
+struct Batch {
+    facts: Vec<Fact>,
+    /// Their receipts have gone out, saying that they are in memory only.
+    told: bool,
+}
+
+struct Trouble {
+    refusal: Refusal,
+    /// What was written ahead in memory.
+    keys: HashSet<IdempotencyKey>,
+    facts_kept: usize,
+}
+
+impl Writer {
+    pub(super) fn new(store: Store, receipts: UnboundedSender<Vec<Receipt>>) -> Self {
+        Self {
+            store,
+            receipts,
+            queue: VecDeque::new(),
+            trouble: None,
+            pruning: None,
+        }
+    }
+
+    /// Until the other end of `commands` is dropped; then writes what waits.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) -> Result<(), CloseError> {
+        while let Wake::Go(command) = self.wait(commands) {
+            if let Some(command) = command {
+                self.take(command);
+            }
+            while let Ok(command) = commands.try_recv() {
+                self.take(command);
+            }
+            self.save();
+            self.prune_a_little();
+        }
+        self.close()
+    }
+
+    /// Sleeps for as long as nothing waits: an idle ledger makes no wake-ups.
+    fn wait(&self, commands: &Receiver<Command>) -> Wake {
+        if self.pruning.is_some() {
+            return match commands.try_recv() {
+                Ok(command) => Wake::Go(Some(command)),
+                Err(TryRecvError::Empty) => Wake::Go(None),
+                Err(TryRecvError::Disconnected) => Wake::Stop,
+            };
+        }
+        if self.trouble.is_some() {
+            return match commands.recv_timeout(RETRY_EVERY) {
+                Ok(command) => Wake::Go(Some(command)),
+                Err(RecvTimeoutError::Timeout) => Wake::Go(None),
+                Err(RecvTimeoutError::Disconnected) => Wake::Stop,
+            };
+        }
+        commands
+            .recv()
+            .map_or(Wake::Stop, |command| Wake::Go(Some(command)))
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Append(facts) => self.queue.push_back(Batch { facts, told: false }),
+            Command::Prune { before } => self.pruning = Some((before, Pruned::NOTHING)),
+            #[cfg(test)]
+            Command::Hook(hook) => hook(&mut self.store),
+        }
+    }
+
+    /// Writes all that waits, or keeps it.
+    pub(super) fn save(&mut self) {
+        if let Err(refusal) = self.try_save() {
+            self.keep(refusal);
+        }
+    }
+
+    fn try_save(&mut self) -> Result<(), Refusal> {
+        if self.trouble.is_some() {
+            self.store.reopen_to_write()?;
+            // Alone, so that a ledger that mends says so even while nothing waits.
+            if self.queue.is_empty() {
+                self.store.write(|_| Ok(()))?;
+            }
+        }
+        while !self.queue.is_empty() {
+            let (batches, standings) = write_front(&mut self.store, &self.queue)?;
+            let receipts = self
+                .queue
+                .drain(..batches)
+                .filter(|batch| !batch.told)
+                .flat_map(|batch| batch.facts)
+                .zip(standings)
+                .map(|(fact, standing)| Receipt { fact, standing })
+                .collect();
+            self.send(receipts);
+        }
+        if let Some(mended) = self.trouble.take() {
+            tracing::info!(
+                facts_kept = mended.facts_kept,
+                "the ledger can be written again, and what was kept in memory is in it"
+            );
+        }
+        Ok(())
+    }
+
+    /// Says at once that what was refused is in memory only, and loudly that this is so.
+    pub(super) fn keep(&mut self, refusal: Refusal) {
+        if self.trouble.is_none() {
+            tracing::error!(
+                cause = refusal.cause,
+                "the ledger can't be written, triggers go on from memory: {}",
+                refusal.way_out
+            );
+        }
+        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+            refusal: refusal.clone(),
+            keys: HashSet::new(),
+            facts_kept: 0,
+        });
+        trouble.refusal = refusal;
+        let mut receipts = Vec::new();
+        let mut known = HashSet::new();
+        for batch in self.queue.iter_mut().filter(|batch| !batch.told) {
+            batch.told = true;
+            batch.facts.retain(|fact| {
+                let standing = trouble.standing(fact, &self.store, &mut known);
+                receipts.push(Receipt {
+                    fact: fact.clone(),
+                    standing,
+                });
+                standing == Standing::InMemory
+            });
+            trouble.facts_kept += batch.facts.len();
+        }
+        self.queue.retain(|batch| !batch.facts.is_empty());
+        self.send(receipts);
+    }
+
+    fn send(&self, receipts: Vec<Receipt>) {
+        if !receipts.is_empty() {
+            // Whoever has gone needs none.
+            let _ = self.receipts.send(receipts);
+        }
+    }
+
+    fn prune_a_little(&mut self) {
+        let Some((before, pruned)) = self.pruning else {
+            return;
+        };
+        let step = self.store.write(|ledger| ledger.prune(before, pruned));
+        self.pruning = match step {
+            Ok(Some(further)) => Some((before, further)),
+            Ok(None) => {
+                tracing::info!(
+                    deliveries = pruned.deliveries,
+                    skips = pruned.skips,
+                    %before,
+                    "ledger pruned"
+                );
+                None
+            }
+            Err(refusal) => {
+                tracing::warn!(
+                    cause = refusal.cause,
+                    "the ledger was not pruned: {}",
+                    refusal.way_out
+                );
+                None
+            }
+        };
+    }
+
+    pub(super) fn close(mut self) -> Result<(), CloseError> {
+        self.save();
+        self.store.checkpoint();
+        let facts = self.queue.iter().map(|batch| batch.facts.len()).sum();
+        match self.trouble {
+            Some(Trouble { refusal, .. }) if facts > 0 => Err(CloseError::Unsaved {
+                facts,
+                cause: refusal.cause,
+                way_out: refusal.way_out,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Wake {
+    Go(Option<Command>),
+    Stop,
+}
+
+/// Writes batches from the front of the queue in one transaction. Gives how many they were, and the
+/// standing of each fact whose receipt has not gone out.
+fn write_front(
+    store: &mut Store,
+    queue: &VecDeque<Batch>,
+) -> Result<(usize, Vec<Standing>), Refusal> {
+    store.write(|ledger| {
+        let mut standings = Vec::new();
+        let mut known = HashSet::new();
+        let mut facts = 0;
+        let mut batches = 0;
+        for batch in queue {
+            for fact in &batch.facts {
+                if fact.key().is_some_and(|key| known.contains(key)) && !batch.told {
+                    standings.push(Standing::AlreadyKnown);
+                    continue;
+                }
+                let standing = match ledger.record(fact)? {
+                    Written::Yes => Standing::Durable,
+                    Written::KeyIsKnown => Standing::AlreadyKnown,
+                };
+                if !batch.told {
+                    if standing == Standing::AlreadyKnown {
+                        known.extend(fact.key().cloned());
+                    }
+                    standings.push(standing);
+                }
+            }
+            batches += 1;
+            facts += batch.facts.len();
+            if facts >= FACTS_AT_ONCE {
+                break;
+            }
+        }
+        Ok((batches, standings))
+    })
+}
+
+impl Trouble {
+    /// What can be said of a fact without writing it. `known`: keys that were refused already.
+    fn standing(
+        &mut self,
+        fact: &Fact,
+        store: &Store,
+        known: &mut HashSet<IdempotencyKey>,
+    ) -> Standing {
+        let Some(key) = fact.key() else {
+            return Standing::InMemory;
+        };
+        match fact {
+            Fact::WrittenAhead(_) if store.knows(key) || !self.keys.insert(key.clone()) => {
+                known.insert(key.clone());
+            }
+            Fact::Withdrawn(_) if !known.contains(key) => {
+                self.keys.remove(key);
+            }
+            _ => {}
+        }
+        if known.contains(key) {
+            Standing::AlreadyKnown
+        } else {
+            Standing::InMemory
+        }
+    }
+}
