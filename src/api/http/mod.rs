@@ -1,0 +1,223 @@
+//! The HTTP client: the only place that knows status codes, headers and time-outs. It decides nothing, and calls once.
+
+mod answer;
+mod fault;
+mod quote;
+mod retry_after;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, redirect, retry};
+
+use super::base_url::BaseUrl;
+use super::token::{Secret, TokenId, Tokens};
+use super::{RunAnswer, TokenProbe, TriggerApi, TriggerRequest};
+use crate::plan::outcome::{Answer, Outcome};
+use crate::schedule::TriggerId;
+use answer::Reply;
+use fault::Fault;
+use quote::Quote;
+
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    pub base_url: BaseUrl,
+    /// For one attempt, from the look-up of the name to the answer.
+    pub timeout: Duration,
+    /// Instead of the environment's proxy. Its URL may hold a password.
+    pub proxy: Option<Secret>,
+    /// PEM certificates that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Asks for run ids.
+    pub track_runs: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("`proxy` is not the URL of a proxy; write it like `http://proxy.example.com:3128`")]
+    InvalidProxy,
+    #[error("`ca_file` `{0}` can't be read; name a file that the daemon's user may read")]
+    UnreadableCaFile(PathBuf, #[source] io::Error),
+    #[error("`ca_file` `{0}` holds no certificate; name a file of PEM certificates")]
+    NoCertificates(PathBuf),
+    #[error(
+        "the HTTPS client can't be made; install the system's root certificates (`ca-certificates`), or name good ones \
+         as `ca_file`"
+    )]
+    Client(#[source] reqwest::Error),
+}
+
+/// Calls the API over HTTP. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct HttpApi {
+    client: Client,
+    base_url: BaseUrl,
+    timeout: Duration,
+    tokens: Arc<Tokens>,
+}
+
+/// The edge has stalled the default agents of libraries.
+pub const USER_AGENT: &str = concat!(
+    "triggerd/",
+    env!("CARGO_PKG_VERSION"),
+    " (scheduler for ChatGPT Workspace Agents)"
+);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
+pub const RUNS_BETA: &str = "workspace_agent_runs=v1";
+
+/// As many connections stay open for the next burst as calls may be in flight.
+const IDLE_CONNECTIONS: usize = 1024;
+const LONGEST_CONNECT: Duration = Duration::from_secs(20);
+/// One HTTP/2 connection carries all calls: if it is dead, that is found out while one waits on it.
+const PING_AFTER: Duration = Duration::from_secs(15);
+const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// The status has decided by then: a body that hangs or floods costs no more than this.
+const LONGEST_BODY_READ: Duration = Duration::from_secs(5);
+const LARGEST_BODY: usize = 64 * 1024;
+
+const NO_SUCH_RUN: &str = "apirun_00000000000000000000000000000000";
+
+impl HttpApi {
+    /// # Errors
+    /// If the proxy or the certificates can't be used.
+    pub fn new(settings: &HttpSettings, tokens: Arc<Tokens>) -> Result<Self, HttpError> {
+        // An error says that the process has a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        if settings.track_runs {
+            headers.insert(OPENAI_BETA, HeaderValue::from_static(RUNS_BETA));
+        }
+        let builder = Client::builder()
+            .user_agent(USER_AGENT)
+            .default_headers(headers)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // Each call is an attempt that the ledger knows of.
+            .retry(retry::never())
+            // Time lost before anything is sent then shows as never reached.
+            .connect_timeout(LONGEST_CONNECT.min(settings.timeout / 2))
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http2_keep_alive_interval(PING_AFTER)
+            .http2_keep_alive_timeout(PONG_WITHIN);
+        let builder = match &settings.proxy {
+            _ if settings.base_url.is_loopback() => builder.no_proxy(),
+            Some(url) => {
+                builder.proxy(Proxy::all(url.expose()).map_err(|_| HttpError::InvalidProxy)?)
+            }
+            None => builder,
+        };
+        let builder = if settings.base_url.is_tls() {
+            builder.tls_certs_merge(certificates(settings.ca_file.as_deref())?)
+        } else {
+            // A machine without root certificates can still call itself.
+            builder.tls_certs_only([])
+        };
+        Ok(Self {
+            client: builder.build().map_err(HttpError::Client)?,
+            base_url: settings.base_url.clone(),
+            timeout: settings.timeout,
+            tokens,
+        })
+    }
+
+    async fn send(&self, request: RequestBuilder, token: &Secret) -> Result<Reply, Fault> {
+        let sent_at = Instant::now();
+        let request = request.header(AUTHORIZATION, bearer(token));
+        let mut response = tokio::time::timeout(self.timeout, request.send())
+            .await
+            .map_err(|_| Fault::timed_out(self.timeout))??;
+        let left = self.timeout.saturating_sub(sent_at.elapsed());
+        let body = read_body(&mut response, left.min(LONGEST_BODY_READ)).await;
+        Ok(Reply {
+            url: response.url().clone(),
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+}
+
+impl TriggerApi for HttpApi {
+    async fn trigger(&self, request: TriggerRequest) -> Answer {
+        let generation = self.tokens.generation(&request.token);
+        let token = match self.tokens.current(&request.token) {
+            Ok(token) => token,
+            Err(error) => return answer::without_token(&error),
+        };
+        let call = self
+            .client
+            .post(self.base_url.trigger(&request.trigger_id))
+            .header(CONTENT_TYPE, "application/json")
+            .header(IDEMPOTENCY_KEY, request.idempotency_key.as_str())
+            .body(request.body.to_string());
+        let reply = self.send(call, &token).await;
+        let mut answer = answer::of_trigger(reply, &Quote::hiding(&token, &request.body));
+        if let Outcome::TokenRefused { newer_token } = &mut answer.outcome {
+            *newer_token = self.tokens.generation(&request.token) > generation;
+        }
+        answer
+    }
+
+    async fn probe_token(&self, token: &TokenId, trigger_id: &TriggerId) -> TokenProbe {
+        let token = match self.tokens.current(token) {
+            Ok(token) => token,
+            Err(error) => return TokenProbe::Refused(answer::token_detail(&error)),
+        };
+        let call = self.client.get(self.base_url.run(trigger_id, NO_SUCH_RUN));
+        let reply = self.send(call, &token).await;
+        answer::of_probe(reply, &Quote::hiding(&token, ""))
+    }
+
+    async fn run_status(&self, token: &TokenId, trigger_id: &TriggerId, run_id: &str) -> RunAnswer {
+        let token = match self.tokens.current(token) {
+            Ok(token) => token,
+            Err(error) => return RunAnswer::Refused(answer::token_detail(&error)),
+        };
+        let call = self.client.get(self.base_url.run(trigger_id, run_id));
+        let reply = self.send(call, &token).await;
+        answer::of_run(reply, &Quote::hiding(&token, ""))
+    }
+}
+
+fn certificates(ca_file: Option<&Path>) -> Result<Vec<Certificate>, HttpError> {
+    let Some(path) = ca_file else {
+        return Ok(Vec::new());
+    };
+    let pem =
+        std::fs::read(path).map_err(|error| HttpError::UnreadableCaFile(path.into(), error))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(HttpError::NoCertificates(path.into())),
+    }
+}
+
+fn bearer(token: &Secret) -> HeaderValue {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .expect("a token that was read is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// As much of the body as comes in time and is wanted.
+async fn read_body(response: &mut Response, within: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    let reading = async {
+        while body.len() < LARGEST_BODY
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+    };
+    // What was read until then is kept.
+    let _ = tokio::time::timeout(within, reading).await;
+    body.truncate(LARGEST_BODY);
+    body
+}
