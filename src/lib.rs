@@ -4,6 +4,7 @@ pub mod api;
 pub mod clock;
 pub mod ledger;
 pub mod plan;
+pub mod sandbox;
 pub mod schedule;
 pub mod toml_file;
 
