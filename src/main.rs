@@ -1,1 +1,19 @@
-fn main() {}
+//! Parses the command line, calls the library and maps what it says to an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use triggerd::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let mut out = std::io::stdout();
+    match cli::run(Cli::parse(), &mut out) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to tell it to if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

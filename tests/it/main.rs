@@ -1,3 +1,9 @@
+mod cli;
+mod crash;
 mod cron;
+mod delivery;
+mod files;
 mod laws;
+mod reload;
 mod sandbox;
+mod support;

@@ -1,0 +1,235 @@
+//! The commands, one file each: what they take, and what they print. None of them decides anything.
+
+use std::cell::OnceCell;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use crate::clock::{Clock, SystemClock};
+use crate::daemon::load::Catalog;
+use crate::daemon::systemd;
+use crate::daemon::watch;
+use crate::plan::occurrence::Namespace;
+use crate::render;
+use crate::schedule::Schedule;
+use crate::schedule::problem::{Problem, Severity};
+use crate::settings::{Flags, Settings};
+use crate::telemetry::{self, LogFormat};
+use crate::toml_file::nearest;
+
+mod check;
+mod demo;
+mod history;
+mod instructions;
+mod next;
+mod preview;
+mod run;
+mod sandbox;
+mod trigger;
+
+/// Wakes ChatGPT Workspace Agents on schedule
+///
+/// Drop a TOML file into a folder, and each occurrence of its cron expression reaches the agent
+/// exactly once, with a log line that proves it. Accepted means queued, not done.
+#[derive(Debug, Parser)]
+#[command(name = "triggerd", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The daemon's own file [default: ./triggerd.toml, then /etc/triggerd/triggerd.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The folder of schedule files
+    #[arg(long, global = true, value_name = "DIR")]
+    schedules: Option<PathBuf>,
+
+    /// The folder of the ledger
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// How log lines look, on standard error
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Demo(demo::Args),
+    Check(check::Args),
+    Next(next::Args),
+    Preview(preview::Args),
+    Trigger(trigger::Args),
+    History(history::Args),
+    Instructions(instructions::Args),
+    Sandbox(sandbox::Args),
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// If it failed; the error says what was being done, what was wrong, and the way out.
+pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let Cli { global, command } = cli;
+    let flags = Flags {
+        config: global.config,
+        schedules: global.schedules,
+        state: global.state,
+        log_format: global.log_format,
+    };
+    let log_format = flags.log_format.unwrap_or_default();
+    match command {
+        Command::Check(args) => check::run(&args, &flags, out),
+        Command::Next(args) => next::run(args, &Workplace::open(&flags)?, out),
+        Command::Preview(args) => preview::run(args, &Workplace::open(&flags)?, out),
+        Command::Instructions(args) => instructions::run(args, &Workplace::open(&flags)?, out),
+        Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
+        Command::Run(args) => {
+            let workplace = Workplace::open(&flags)?;
+            telemetry::start(workplace.settings.log_format, telemetry::USUAL);
+            telemetry::problems(&workplace.problems, |_| Some(workplace.text.clone()));
+            in_runtime(run::run(args, flags, workplace.settings))
+        }
+        Command::Trigger(args) => {
+            let workplace = Workplace::open(&flags)?;
+            telemetry::start(workplace.settings.log_format, telemetry::USUAL);
+            in_runtime(trigger::run(args, workplace, out))
+        }
+        Command::Demo(args) => {
+            telemetry::start(log_format, demo::USUAL);
+            in_runtime(demo::run(args, flags.schedules, out))
+        }
+        Command::Sandbox(args) => {
+            telemetry::start(log_format, telemetry::USUAL);
+            in_runtime(async move { sandbox::run(args, out, systemd::stop_signal()?).await })
+        }
+    }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?
+        .block_on(command)
+}
+
+/// What most commands look at: the settings, and what the folder says.
+pub(crate) struct Workplace {
+    settings: Settings,
+    /// Of triggerd.toml: warnings and notes, or there would be no workplace.
+    problems: Vec<Problem>,
+    text: String,
+    clock: SystemClock,
+    catalog: OnceCell<Schedules>,
+}
+
+impl Workplace {
+    fn open(flags: &Flags) -> anyhow::Result<Self> {
+        let read = Settings::read(flags, &environment);
+        match read.settings {
+            Some(settings) => Ok(Self {
+                settings,
+                problems: read.problems,
+                text: read.text,
+                clock: SystemClock::new(),
+                catalog: OnceCell::new(),
+            }),
+            None => bail!(
+                "the settings can't be used\n{}",
+                drawn(&read.problems, Some(&read.text))
+            ),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.settings.namespace
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now().wall
+    }
+
+    /// Every schedule of the folder that is valid.
+    pub(crate) fn catalog(&self) -> anyhow::Result<&Schedules> {
+        if let Some(schedules) = self.catalog.get() {
+            return Ok(schedules);
+        }
+        let folder = &self.settings.schedules;
+        std::fs::read_dir(folder).with_context(|| {
+            format!(
+                "the schedules folder `{}` can't be read; name another with `--schedules`",
+                folder.display()
+            )
+        })?;
+        let mut catalog = Catalog::new(folder.clone(), self.settings.context.clone());
+        catalog.look(&watch::Change::Everything, self.clock.now());
+        Ok(self.catalog.get_or_init(|| Schedules { catalog }))
+    }
+}
+
+/// The valid schedules of a folder.
+pub(crate) struct Schedules {
+    catalog: Catalog,
+}
+
+impl Schedules {
+    pub(crate) fn schedules(&self) -> impl Iterator<Item = &Arc<Schedule>> {
+        self.catalog.schedules()
+    }
+
+    pub(crate) fn schedule(&self, name: &str) -> anyhow::Result<Arc<Schedule>> {
+        if let Some(schedule) = self.catalog.get(name) {
+            return Ok(schedule.clone());
+        }
+        let file = format!("{name}.toml");
+        let problems: Vec<Problem> = self
+            .catalog
+            .problems()
+            .filter(|problem| problem.path.file_name().is_some_and(|name| *name == *file))
+            .filter(|problem| problem.severity == Severity::Error)
+            .cloned()
+            .collect();
+        if let Some(first) = problems.first() {
+            let text = self.catalog.text_of(&first.path);
+            bail!("`{name}` can't be used\n{}", drawn(&problems, text));
+        }
+        let names: Vec<&str> = self.schedules().map(|it| it.id.as_str()).collect();
+        Err(match nearest(name, &names) {
+            Some(near) => anyhow!("there is no schedule `{name}`; did you mean `{near}`"),
+            None => anyhow!("there is no schedule `{name}`; `triggerd check` names what there is"),
+        })
+    }
+}
+
+fn drawn(problems: &[Problem], text: Option<&str>) -> String {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let drawn: Vec<String> = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(|problem| render::problem(problem, text, colour))
+        .collect();
+    drawn.join("\n\n")
+}
+
+/// The process's environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

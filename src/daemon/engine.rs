@@ -1,0 +1,311 @@
+//! One loop, one match: events go to the agenda, what it decides is done. It owns the agenda and
+//! knows no rule, no SQL and no HTTP.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::token::TokenId;
+use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
+use crate::clock::Clock;
+use crate::daemon::event::{Event, Loaded, Triggered};
+use crate::failpoint;
+use crate::ledger::{CloseError, Ledger, Receipt, Standing};
+use crate::plan::agenda::{Action, Agenda};
+use crate::plan::delivery::Delivery;
+use crate::plan::fact::{Ending, Fact};
+use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::outcome::{Answer, Outcome, Reached};
+use crate::schedule::{Schedule, TriggerId};
+use crate::telemetry::{Tally, Telemetry};
+
+/// How long calls in flight may take to end once the daemon is asked to stop.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The most events that are taken before the agenda is asked again what is due.
+const BATCH: usize = 256;
+
+/// What the engine lives in.
+pub struct World<C, A> {
+    pub clock: Arc<C>,
+    pub api: Arc<A>,
+    pub ledger: Ledger,
+    pub receipts: mpsc::UnboundedReceiver<Vec<Receipt>>,
+    pub telemetry: Telemetry,
+}
+
+pub struct Engine<C, A> {
+    agenda: Agenda,
+    world: World<C, A>,
+    events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    /// Those who asked for a delivery and wait for its verdict.
+    waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
+    /// Since the last summary.
+    tally: Tally,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the ledger's writer ended unexpectedly; its last words are in the log above")]
+    LedgerEnded,
+    #[error(transparent)]
+    NotClosed(#[from] CloseError),
+}
+
+impl<C: Clock, A: TriggerApi> Engine<C, A> {
+    pub fn new(agenda: Agenda, world: World<C, A>) -> Self {
+        let (events, inbox) = mpsc::unbounded_channel();
+        Self {
+            agenda,
+            world,
+            events,
+            inbox,
+            waiting: HashMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Where events are sent to.
+    pub fn events(&self) -> mpsc::UnboundedSender<Event> {
+        self.events.clone()
+    }
+
+    /// Puts what was loaded into force; the first call takes up what the process before left.
+    pub fn put_into_force(&mut self, loaded: Loaded) {
+        let mut facts = Vec::new();
+        for (schedule, source) in loaded.sources {
+            facts.push(Fact::InForce { schedule, source });
+        }
+        self.world.ledger.append(facts);
+        let actions = self.agenda.change(loaded.changes, self.world.clock.now());
+        self.perform(actions);
+    }
+
+    /// Fires until it is told to stop; then lets calls in flight end and leaves the rest in the ledger.
+    ///
+    /// # Errors
+    /// If it can't go on.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), EngineError> {
+        loop {
+            let actions = self.agenda.due(self.world.clock.now());
+            self.perform(actions);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                happened = next(&mut self.world.receipts, &mut self.inbox) => self.take(happened?),
+                () = self.world.clock.sleep_until(self.agenda.next_wake()) => {}
+            }
+        }
+        self.end().await
+    }
+
+    async fn end(mut self) -> Result<(), EngineError> {
+        let actions = self.agenda.close(self.world.clock.now());
+        self.perform(actions);
+        let in_flight = self.agenda.in_flight();
+        if in_flight > 0 {
+            tracing::info!(in_flight, "stopping: calls in flight may end");
+        }
+        let calls_end = async {
+            while self.agenda.in_flight() > 0 {
+                let happened = next(&mut self.world.receipts, &mut self.inbox).await?;
+                self.take(happened);
+            }
+            Ok::<_, EngineError>(())
+        };
+        match tokio::time::timeout(GRACE, calls_end).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!(
+                in_flight = self.agenda.in_flight(),
+                "calls did not end in time; the next start repeats them with the same keys"
+            ),
+        }
+        let open_deliveries = self.agenda.open_deliveries();
+        let World {
+            ledger,
+            mut receipts,
+            telemetry,
+            ..
+        } = self.world;
+        let closed = tokio::task::spawn_blocking(move || ledger.close());
+        while let Some(receipts) = receipts.recv().await {
+            for Receipt { fact, standing } in receipts {
+                telemetry.fact(&fact, standing);
+            }
+        }
+        closed.await.map_err(|_| EngineError::LedgerEnded)??;
+        tracing::info!(open_deliveries, "stopped");
+        Ok(())
+    }
+
+    fn take(&mut self, happened: Happened) {
+        match happened {
+            Happened::Recorded(receipts) => self.recorded(receipts),
+            Happened::Event(event) => {
+                self.react(event);
+                for _ in 0..BATCH {
+                    match self.inbox.try_recv() {
+                        Ok(event) => self.react(event),
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+    }
+
+    fn react(&mut self, event: Event) {
+        let now = self.world.clock.now();
+        match event {
+            Event::Loaded(loaded) => self.put_into_force(loaded),
+            Event::Answered {
+                key,
+                sent_at,
+                latency,
+                answer,
+            } => {
+                failpoint::pass(failpoint::AFTER_ANSWER);
+                let actions = self.agenda.answered(&key, sent_at, latency, answer, now);
+                self.perform(actions);
+            }
+            Event::Probed { token, works } => {
+                let actions = self.agenda.probed(token, works, now);
+                self.perform(actions);
+            }
+            Event::TokenChanged(token) => {
+                let actions = self.agenda.token_changed(token, now);
+                self.perform(actions);
+            }
+            Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
+            Event::Prune { before } => self.world.ledger.prune(before),
+        }
+    }
+
+    /// Begins one delivery by hand.
+    pub fn trigger(&mut self, schedule: &Schedule) -> Triggered {
+        let (delivery, actions) = self.agenda.trigger(schedule, self.world.clock.now());
+        let (ended, end) = oneshot::channel();
+        self.waiting.insert(delivery.idempotency_key.clone(), ended);
+        self.perform(actions);
+        Triggered {
+            request_id: delivery.request_id.clone(),
+            ended: end,
+        }
+    }
+
+    /// What the ledger has taken is acted on and told.
+    fn recorded(&mut self, receipts: Vec<Receipt>) {
+        let now = self.world.clock.now();
+        for Receipt { fact, standing } in receipts {
+            self.world.telemetry.fact(&fact, standing);
+            self.tally.count(&fact);
+            match (&fact, standing) {
+                (Fact::WrittenAhead(delivery), Standing::AlreadyKnown) => {
+                    self.agenda.already_known(delivery);
+                }
+                (Fact::WrittenAhead(delivery), Standing::Durable | Standing::InMemory) => {
+                    failpoint::pass(failpoint::AFTER_COMMIT);
+                    let actions = self.agenda.written(delivery, now);
+                    self.perform(actions);
+                }
+                (Fact::Ended(ending), _) => {
+                    if let Some(waiting) = self.waiting.remove(&ending.delivery.idempotency_key) {
+                        let _ = waiting.send(ending.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        let mut facts = Vec::new();
+        let mut calls = Vec::new();
+        for action in actions {
+            match action {
+                Action::Record(fact) => facts.push(fact),
+                Action::Attempt { delivery, .. } => calls.push(delivery),
+                Action::ProbeToken { token, trigger_id } => self.probe(token, trigger_id),
+                Action::Say(notice) => self.world.telemetry.notice(&notice),
+            }
+        }
+        if !facts.is_empty() {
+            self.world.ledger.append(facts);
+        }
+        for delivery in calls {
+            self.attempt(delivery);
+        }
+    }
+
+    fn attempt(&self, delivery: Arc<Delivery>) {
+        let (clock, api, events) = (
+            self.world.clock.clone(),
+            self.world.api.clone(),
+            self.events.clone(),
+        );
+        tokio::spawn(async move {
+            let request = TriggerRequest {
+                trigger_id: delivery.target.trigger_id.clone(),
+                token: delivery.target.token.clone(),
+                idempotency_key: delivery.idempotency_key.clone(),
+                body: delivery.body.json.clone(),
+            };
+            let sent = clock.now();
+            // In a task of its own, so that a panic is this attempt's outcome and no more.
+            let call = tokio::spawn(async move { api.trigger(request).await });
+            let answer = call.await.unwrap_or_else(|_| panicked());
+            // The engine may have stopped waiting: then the next start repeats the call.
+            let _ = events.send(Event::Answered {
+                key: delivery.idempotency_key.clone(),
+                sent_at: sent.wall,
+                latency: clock.now().boot.saturating_sub(sent.boot),
+                answer,
+            });
+        });
+    }
+
+    fn probe(&self, token: TokenId, trigger_id: TriggerId) {
+        let (api, events) = (self.world.api.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let works = match api.probe_token(&token, &trigger_id).await {
+                TokenProbe::Works | TokenProbe::NotAllowed(_) => Some(true),
+                TokenProbe::Refused(_) => Some(false),
+                TokenProbe::Unknown(_) => None,
+            };
+            let _ = events.send(Event::Probed { token, works });
+        });
+    }
+}
+
+enum Happened {
+    Recorded(Vec<Receipt>),
+    Event(Event),
+}
+
+/// Cancel-safe: both are channel receives.
+async fn next(
+    receipts: &mut mpsc::UnboundedReceiver<Vec<Receipt>>,
+    inbox: &mut mpsc::UnboundedReceiver<Event>,
+) -> Result<Happened, EngineError> {
+    tokio::select! {
+        receipts = receipts.recv() => {
+            receipts.map(Happened::Recorded).ok_or(EngineError::LedgerEnded)
+        }
+        Some(event) = inbox.recv() => Ok(Happened::Event(event)),
+    }
+}
+
+fn panicked() -> Answer {
+    Answer {
+        outcome: Outcome::Failed {
+            reached: Reached::Unknown,
+            retry_after: None,
+        },
+        http_status: None,
+        x_request_id: None,
+        detail: "the call panicked".into(),
+        fix: "report this with the log above",
+    }
+}

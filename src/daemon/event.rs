@@ -1,0 +1,50 @@
+//! Everything that can happen to the engine. It knows no handler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::api::token::TokenId;
+use crate::plan::agenda::Change;
+use crate::plan::fact::{Ending, Source};
+use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::outcome::Answer;
+use crate::schedule::ScheduleId;
+
+#[derive(Debug)]
+pub enum Event {
+    /// The folder says something else than before.
+    Loaded(Loaded),
+    /// An attempt came to its end.
+    Answered {
+        key: IdempotencyKey,
+        sent_at: Timestamp,
+        latency: Duration,
+        answer: Answer,
+    },
+    /// Whether the token works; `None` if that could not be told.
+    Probed { token: TokenId, works: Option<bool> },
+    /// The token's source holds another value.
+    TokenChanged(TokenId),
+    /// What happened since the last summary is to be told.
+    Summarise,
+    /// What ended before this instant may leave the ledger.
+    Prune { before: Timestamp },
+}
+
+/// What the loader found, ready to be put into force.
+#[derive(Debug, Default, PartialEq)]
+pub struct Loaded {
+    pub changes: Vec<Change>,
+    /// The last good version of each file that was put.
+    pub sources: Vec<(ScheduleId, Arc<Source>)>,
+}
+
+/// A delivery that was asked for.
+#[derive(Debug)]
+pub struct Triggered {
+    pub request_id: Arc<str>,
+    pub ended: oneshot::Receiver<Arc<Ending>>,
+}

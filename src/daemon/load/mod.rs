@@ -1,0 +1,365 @@
+//! The catalog: what the folder says, and the last good version of each file. It reads what changed
+//! and gives what that means for the agenda; it knows no watcher, and nothing of time but `now`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Boottime, Moment};
+use crate::daemon::event::Loaded;
+use crate::daemon::read::{self, Fingerprint, Named};
+use crate::daemon::watch;
+use crate::plan::agenda::Change;
+use crate::plan::fact::Source;
+use crate::schedule::problem::{Problem, has_errors};
+use crate::schedule::resolve::{Context, Parsed, resolve_quietly};
+use crate::schedule::{Schedule, ScheduleId};
+
+/// How long a readable folder has to be without a file until that is gone (SEMANTICS.md 4): what is
+/// deleted and made again meanwhile was edited.
+pub const GONE_AFTER: Duration = Duration::from_secs(2);
+
+pub struct Catalog {
+    folder: PathBuf,
+    context: Context,
+    files: BTreeMap<ScheduleId, Entry>,
+    /// Of names that are no schedule's.
+    misnamed: BTreeMap<PathBuf, Problem>,
+    /// Why the folder can't be read, if it can't.
+    folder_problem: Option<Problem>,
+}
+
+/// One file.
+struct Entry {
+    path: PathBuf,
+    /// `None` while it is not there.
+    seen: Option<Seen>,
+    missing_since: Option<Boottime>,
+    in_force: Option<Arc<Schedule>>,
+    problems: Vec<Problem>,
+    text: String,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    file: Fingerprint,
+    input: Option<(PathBuf, Option<Fingerprint>)>,
+}
+
+/// What a look at the folder found.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub loaded: Loaded,
+    pub added: Vec<ScheduleId>,
+    pub changed: Vec<ScheduleId>,
+    pub removed: Vec<ScheduleId>,
+    /// Of the files that were looked at.
+    pub problems: Vec<Problem>,
+}
+
+impl Catalog {
+    pub fn new(folder: PathBuf, context: Context) -> Self {
+        Self {
+            folder,
+            context,
+            files: BTreeMap::new(),
+            misnamed: BTreeMap::new(),
+            folder_problem: None,
+        }
+    }
+
+    /// Takes up a schedule that was in force when the process before stopped, by its last good
+    /// version: a file that is broken or missing by now is not a file that is gone.
+    pub fn remember(&mut self, id: ScheduleId, source: &Source, now: Moment) {
+        let path = self.folder.join(format!("{id}.toml"));
+        let in_force = resolve_quietly(
+            &path,
+            &id,
+            &source.toml,
+            source.input.as_deref().map(str::to_owned),
+            &self.context,
+            now.wall,
+        );
+        let entry = Entry {
+            path,
+            seen: None,
+            missing_since: Some(now.boot),
+            in_force,
+            problems: Vec::new(),
+            text: source.toml.to_string(),
+        };
+        self.files.insert(id, entry);
+    }
+
+    /// Everything that is in force, as a change: for the agenda's first one.
+    pub fn in_force(&self) -> Loaded {
+        Loaded {
+            changes: self.schedules().cloned().map(Change::Put).collect(),
+            sources: Vec::new(),
+        }
+    }
+
+    pub fn schedules(&self) -> impl Iterator<Item = &Arc<Schedule>> {
+        self.files
+            .values()
+            .filter_map(|entry| entry.in_force.as_ref())
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Arc<Schedule>> {
+        self.files.get(id)?.in_force.as_ref()
+    }
+
+    /// Every problem of every file as it is now, by path.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.folder_problem
+            .iter()
+            .chain(self.misnamed.values())
+            .chain(self.files.values().flat_map(|entry| &entry.problems))
+    }
+
+    /// The text of a file as it was last read, to draw its problems on.
+    pub fn text_of(&self, path: &Path) -> Option<&str> {
+        let entry = self.files.values().find(|entry| entry.path == path)?;
+        Some(&entry.text)
+    }
+
+    /// Files outside of the folder's own names that the schedules depend on.
+    pub fn input_files(&self) -> BTreeSet<PathBuf> {
+        self.files
+            .values()
+            .filter_map(|entry| entry.seen.as_ref()?.input.as_ref())
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    /// When a missing file is gone, unless it comes back before.
+    pub fn next_gone(&self) -> Option<Boottime> {
+        self.files
+            .values()
+            .filter_map(|entry| entry.missing_since)
+            .min()
+            .map(|since| since + GONE_AFTER)
+            .filter(|_| self.folder_problem.is_none())
+    }
+
+    /// Other agents, defaults or environment: every file is resolved again.
+    pub fn set_context(&mut self, folder: PathBuf, context: Context, now: Moment) -> Report {
+        self.folder = folder;
+        self.context = context;
+        for entry in self.files.values_mut() {
+            entry.seen = None;
+        }
+        self.look(&watch::Change::Everything, now)
+    }
+
+    /// Looks at what may have changed. One changed file costs one file's work.
+    pub fn look(&mut self, change: &watch::Change, now: Moment) -> Report {
+        let mut report = Report::default();
+        match change {
+            watch::Change::Everything => self.look_at_all(now, &mut report),
+            watch::Change::Paths(paths) => {
+                for path in paths {
+                    self.look_at(path, now, &mut report);
+                }
+            }
+        }
+        self.sweep(now, &mut report);
+        report
+    }
+
+    fn look_at_all(&mut self, now: Moment, report: &mut Report) {
+        let paths = match paths_in(&self.folder) {
+            Ok(paths) => paths,
+            Err(error) => {
+                // A folder that is missing, unmounted or unreadable ends nothing.
+                let problem = Problem::error(
+                    &self.folder,
+                    format!("the schedules folder can't be read: {error}"),
+                )
+                .help("make it readable; what was loaded before stays in force");
+                report.problems.push(problem.clone());
+                self.folder_problem = Some(problem);
+                return;
+            }
+        };
+        if self.folder_problem.take().is_some() {
+            // It may have been away for long: files get their time to come back as well.
+            for entry in self.files.values_mut() {
+                entry.missing_since = entry.missing_since.map(|_| now.boot);
+            }
+        }
+        self.misnamed.retain(|path, _| paths.contains(path));
+        let missing: Vec<_> = self
+            .files
+            .values()
+            .filter(|entry| !paths.contains(&entry.path))
+            .map(|entry| entry.path.clone())
+            .collect();
+        for path in paths.iter().chain(&missing) {
+            self.look_at(path, now, report);
+        }
+    }
+
+    fn look_at(&mut self, path: &Path, now: Moment, report: &mut Report) {
+        if path.parent() == Some(&self.folder) {
+            match read::named(path) {
+                Named::Schedule(id) => return self.look_at_schedule(id, path, now, report),
+                Named::Ignored => {}
+                Named::Invalid(problem) => {
+                    if path.symlink_metadata().is_ok() {
+                        report.problems.push(problem.clone());
+                        self.misnamed.insert(path.to_owned(), problem);
+                    } else {
+                        self.misnamed.remove(path);
+                    }
+                }
+            }
+        }
+        let users: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(_, entry)| entry.reads(path))
+            .map(|(id, entry)| (id.clone(), entry.path.clone()))
+            .collect();
+        for (id, path) in users {
+            self.look_at_schedule(id, &path, now, report);
+        }
+    }
+
+    fn look_at_schedule(&mut self, id: ScheduleId, path: &Path, now: Moment, report: &mut Report) {
+        if path.symlink_metadata().is_err() {
+            if let Some(entry) = self.files.get_mut(&id) {
+                entry.missing_since.get_or_insert(now.boot);
+            }
+            return;
+        }
+        let before = self.files.get(&id);
+        if before.is_some_and(|entry| entry.is_as_seen()) {
+            return;
+        }
+        let in_force_before = before.and_then(|entry| entry.in_force.clone());
+        let (mut entry, source) = self.read(&id, path, now);
+        report.problems.extend(entry.problems.iter().cloned());
+        match (&entry.in_force, source) {
+            (Some(schedule), Some(source)) if Some(schedule) != in_force_before.as_ref() => {
+                report.loaded.changes.push(Change::Put(schedule.clone()));
+                report.loaded.sources.push((id.clone(), Arc::new(source)));
+                if in_force_before.is_some() {
+                    report.changed.push(id.clone());
+                } else {
+                    report.added.push(id.clone());
+                }
+            }
+            (Some(_), Some(_)) => {}
+            _ => entry.in_force = in_force_before,
+        }
+        self.files.insert(id, entry);
+    }
+
+    /// Reads one file; `None` beside it if it can't be put into force.
+    fn read(&self, id: &ScheduleId, path: &Path, now: Moment) -> (Entry, Option<Source>) {
+        let fingerprint = Fingerprint::at(path);
+        let mut entry = Entry {
+            path: path.to_owned(),
+            seen: fingerprint.map(|file| Seen { file, input: None }),
+            missing_since: None,
+            in_force: None,
+            problems: Vec::new(),
+            text: String::new(),
+        };
+        let text = match read::text(path) {
+            Ok((text, file)) => {
+                entry.seen = Some(Seen { file, input: None });
+                text
+            }
+            Err(reason) => {
+                let problem = Problem::error(path, reason)
+                    .help("put a readable schedule file in its place, or delete it");
+                entry.problems.push(problem);
+                return (entry, None);
+            }
+        };
+        let parsed = Parsed::new(path, &text, &self.context);
+        let input = parsed.input_file().map(|name| self.read_input(name));
+        if let (Some(seen), Some((path, fingerprint, _))) = (&mut entry.seen, &input) {
+            seen.input = Some((path.clone(), *fingerprint));
+        }
+        let input = input.map(|(.., text)| text);
+        let input_text = input.as_ref().and_then(|input| input.as_deref().ok());
+        let source = Source {
+            toml: text.as_str().into(),
+            input: input_text.map(Into::into),
+        };
+        let (schedule, problems) = parsed.resolve(id, input, &self.context, now.wall);
+        entry.in_force = schedule.map(Arc::new);
+        entry.problems = problems;
+        entry.text = text;
+        let good = entry.in_force.is_some() && !has_errors(&entry.problems);
+        (entry, good.then_some(source))
+    }
+
+    fn read_input(&self, name: &str) -> (PathBuf, Option<Fingerprint>, Result<String, String>) {
+        let path = self.folder.join(name);
+        let text = read::input_path(&self.folder, name).and_then(|path| {
+            read::text(&path).map_err(|reason| format!("`{name}` can't be used: {reason}"))
+        });
+        match text {
+            Ok((text, fingerprint)) => (path, Some(fingerprint), Ok(text)),
+            Err(reason) => (path, None, Err(reason)),
+        }
+    }
+
+    /// Files that have been missing for long enough are gone.
+    fn sweep(&mut self, now: Moment, report: &mut Report) {
+        if self.folder_problem.is_some() {
+            return;
+        }
+        let gone: Vec<_> = self
+            .files
+            .iter()
+            .filter(|(_, entry)| {
+                entry
+                    .missing_since
+                    .is_some_and(|since| since + GONE_AFTER <= now.boot)
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            self.files.remove(&id);
+            report.loaded.changes.push(Change::Remove(id.clone()));
+            report.removed.push(id);
+        }
+    }
+}
+
+impl Entry {
+    /// Whether the file and its input are as they were when they were read.
+    fn is_as_seen(&self) -> bool {
+        let Some(seen) = &self.seen else {
+            return false;
+        };
+        Fingerprint::at(&self.path) == Some(seen.file)
+            && seen
+                .input
+                .as_ref()
+                .is_none_or(|(path, input)| Fingerprint::at(path) == *input)
+            && self.missing_since.is_none()
+    }
+
+    fn reads(&self, path: &Path) -> bool {
+        let input = self.seen.as_ref().and_then(|seen| seen.input.as_ref());
+        input.is_some_and(|(input, _)| input == path)
+    }
+}
+
+fn paths_in(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

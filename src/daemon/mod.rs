@@ -1,0 +1,193 @@
+//! The running daemon: [`run`] puts its parts together, and is the only place that knows all of them.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::TriggerApi;
+use crate::api::token::Tokens;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError, Place, Reader};
+use crate::plan::agenda::Agenda;
+use crate::plan::remembered::Remembered;
+use crate::settings::Settings;
+use crate::telemetry::{self, Telemetry};
+use engine::{Engine, EngineError, World};
+use load::Catalog;
+use reload::{Reconfigure, ReloadError, Reloader, Reread};
+use watch::{QUIET, WatchError, Watcher};
+
+pub mod chores;
+pub mod engine;
+pub mod event;
+pub mod load;
+pub mod read;
+pub mod reload;
+pub mod systemd;
+pub mod watch;
+
+/// What a daemon is made of.
+pub struct Parts<C, A> {
+    pub settings: Settings,
+    pub place: Place,
+    pub clock: Arc<C>,
+    pub api: Arc<A>,
+    pub tokens: Arc<Tokens>,
+    pub telemetry: Telemetry,
+    pub reread: Reread,
+    pub reconfigure: Reconfigure,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
+    #[error("SIGHUP can't be caught")]
+    HangUp(#[source] std::io::Error),
+    #[error("the daemon's chores can't be started; look at `[chores]` in triggerd.toml")]
+    Chores(#[from] tokio_cron_scheduler::JobSchedulerError),
+}
+
+/// Loads the schedules, takes up what the ledger remembers, and fires until it is told to stop.
+///
+/// # Errors
+/// If the ledger can't be used at the start, or a part ends unexpectedly: then the process should
+/// end too, and be started again.
+pub async fn run<C: Clock, A: TriggerApi>(
+    parts: Parts<C, A>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let Parts {
+        settings,
+        place,
+        clock,
+        api,
+        tokens,
+        telemetry,
+        reread,
+        reconfigure,
+    } = parts;
+    // From the first moment on, so that a reload during a long start does not end the process.
+    let hang_up = systemd::hang_up().map_err(RunError::HangUp)?;
+    let now = clock.now();
+    let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
+    reload::look_at_tokens(&tokens, &settings.tokens);
+
+    let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
+    if let Place::Folder(folder) = &place {
+        recall(&mut catalog, folder, &remembered, now)?;
+    }
+    let (told, changes) = mpsc::channel(64);
+    let watcher = Watcher::start(
+        settings.watch,
+        vec![settings.schedules.clone()],
+        QUIET,
+        told.clone(),
+    )?;
+    let report = catalog.look(&watch::Change::Everything, now);
+    telemetry::loaded(&report, |path| catalog.text_of(path).map(str::to_owned));
+    telemetry::started(
+        &settings,
+        catalog.schedules().count(),
+        remembered.open.len(),
+    );
+
+    let mut in_force = catalog.in_force();
+    in_force.sources = report.loaded.sources;
+    let max_in_flight = settings.api.max_in_flight as usize;
+    let agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
+    let mut engine = Engine::new(
+        agenda,
+        World {
+            clock: clock.clone(),
+            api,
+            ledger,
+            receipts,
+            telemetry,
+        },
+    );
+    engine.put_into_force(in_force);
+    let hands = chores::Hands {
+        clock: clock.clone(),
+        engine: engine.events(),
+        reloader: told,
+        retention: settings.retention,
+    };
+    let _chores = chores::start(&settings.chores, hands).await?;
+    systemd::ready(&reload::status(&catalog));
+
+    let reloader = Reloader {
+        clock,
+        catalog: Arc::new(Mutex::new(catalog)),
+        settings,
+        reread,
+        reconfigure,
+        tokens,
+        watcher,
+        changes,
+        hang_up,
+        events: engine.events(),
+    };
+    together(engine, reloader, stop).await
+}
+
+/// Runs both until the stop; if one ends before, the other is stopped in order.
+async fn together<C: Clock, A: TriggerApi>(
+    engine: Engine<C, A>,
+    reloader: Reloader<C>,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let reload_stop = stop.child_token();
+    let reloading = async {
+        let ended = reloader.run(reload_stop.clone()).await;
+        // Without the reloader the files no longer count: leave, in order.
+        stop.cancel();
+        ended
+    };
+    let firing = async {
+        let ended = engine.run(stop.clone()).await;
+        stop.cancel();
+        ended
+    };
+    let stopping = async {
+        stop.cancelled().await;
+        systemd::stopping();
+    };
+    let (reloaded, fired, ()) = tokio::join!(reloading, firing, stopping);
+    fired?;
+    reloaded?;
+    Ok(())
+}
+
+/// Schedules that were in force at the stop are in force again, until their files say otherwise.
+fn recall(
+    catalog: &mut Catalog,
+    folder: &std::path::Path,
+    remembered: &Remembered,
+    now: crate::clock::Moment,
+) -> Result<(), LedgerError> {
+    let in_force: HashSet<_> = remembered
+        .schedules
+        .iter()
+        .filter(|schedule| schedule.in_force)
+        .map(|schedule| &schedule.id)
+        .collect();
+    if in_force.is_empty() {
+        return Ok(());
+    }
+    let reader = Reader::open(folder)?;
+    for id in in_force {
+        if let Some(source) = reader.source(id)? {
+            catalog.remember(id.clone(), &source, now);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What triggerd.toml says, key by key. It knows no default and no rule; those are `resolve`'s.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use jiff::civil;
+
+use crate::schedule::file::RawSchedule;
+use crate::toml_file::{Field, Table};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RawSettings {
+    pub(super) schedules: Option<Field<String>>,
+    pub(super) state: Option<Field<String>>,
+    pub(super) namespace: Option<Field<String>>,
+    pub(super) watch: Option<Field<String>>,
+    pub(super) api: RawApi,
+    pub(super) token: Option<RawToken>,
+    pub(super) agents: Vec<(Field<String>, RawAgent)>,
+    pub(super) defaults: RawSchedule,
+    pub(super) http: Option<Range<usize>>,
+    pub(super) control: Option<Range<usize>>,
+    pub(super) log_format: Option<Field<String>>,
+    pub(super) alerts: Option<Range<usize>>,
+    pub(super) retention: Option<Field<Duration>>,
+    pub(super) ledger_url: Option<Field<String>>,
+    pub(super) chores: RawChores,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RawApi {
+    pub(super) base_url: Option<Field<String>>,
+    pub(super) timeout: Option<Field<Duration>>,
+    pub(super) max_in_flight: Option<Field<u32>>,
+    pub(super) proxy: Option<Field<String>>,
+    pub(super) ca_file: Option<Field<String>>,
+    pub(super) track_runs: Option<Field<bool>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RawToken {
+    pub(super) place: Range<usize>,
+    pub(super) credential: Option<Field<String>>,
+    pub(super) file: Option<Field<String>>,
+    pub(super) env: Option<Field<String>>,
+    pub(super) expires: Option<Field<civil::Date>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RawAgent {
+    pub(super) trigger_id: Option<Field<String>>,
+    pub(super) token: Option<RawToken>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RawChores {
+    pub(super) prune: Option<Field<String>>,
+    pub(super) rescan: Option<Field<String>>,
+    pub(super) summary: Option<Field<String>>,
+}
+
+impl RawSettings {
+    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+        let ledger = table.table("ledger", |table, _| {
+            (table.get("retention"), table.get("url"))
+        });
+        let (retention, ledger_url) = ledger.unwrap_or_default();
+        Self {
+            schedules: table.get("schedules"),
+            state: table.get("state"),
+            namespace: table.get("namespace"),
+            watch: table.get("watch"),
+            api: table
+                .table("api", |table, _| RawApi {
+                    base_url: table.get("base_url"),
+                    timeout: table.get("timeout"),
+                    max_in_flight: table.get("max_in_flight"),
+                    proxy: table.get("proxy"),
+                    ca_file: table.get("ca_file"),
+                    track_runs: table.get("track_runs"),
+                })
+                .unwrap_or_default(),
+            token: table.table("token", RawToken::read),
+            agents: table.named_tables("agents", |_, table| RawAgent {
+                trigger_id: table.get("trigger_id"),
+                token: table.table("token", RawToken::read),
+            }),
+            defaults: table
+                .table("defaults", |table, _| RawSchedule::read(table))
+                .unwrap_or_default(),
+            http: table.table("http", |table, place| {
+                let _: Option<Field<String>> = table.get("listen");
+                place
+            }),
+            control: table.table("control", |table, place| {
+                let _: Option<Field<String>> = table.get("socket");
+                place
+            }),
+            log_format: table.table("log", |table, _| table.get("format")).flatten(),
+            alerts: table.table("alerts", |table, place| {
+                let _: Option<Field<String>> = table.get("webhook");
+                place
+            }),
+            retention,
+            ledger_url,
+            chores: table
+                .table("chores", |table, _| RawChores {
+                    prune: table.get("prune"),
+                    rescan: table.get("rescan"),
+                    summary: table.get("summary"),
+                })
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl RawToken {
+    fn read(table: &mut Table<'_, '_>, place: Range<usize>) -> Self {
+        Self {
+            place,
+            credential: table.get("credential"),
+            file: table.get("file"),
+            env: table.get("env"),
+            expires: table.get("expires"),
+        }
+    }
+}

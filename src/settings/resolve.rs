@@ -1,0 +1,375 @@
+//! From what triggerd.toml, the environment and the flags say to [`Settings`]: flags beat
+//! environment beats file beats default. It reads no file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::file::{RawSettings, RawToken};
+use super::{ApiSettings, Chores, Flags, Settings, WatchMode, defaults};
+use crate::api::base_url::BaseUrl;
+use crate::api::token::{Secret, TokenId, TokenSource};
+use crate::plan::occurrence::Namespace;
+use crate::schedule::TriggerId;
+use crate::schedule::cron::CronExpr;
+use crate::schedule::problem::Problem;
+use crate::schedule::resolve::{Agent, Context};
+use crate::telemetry::LogFormat;
+use crate::toml_file::{Document, Field, list};
+
+/// Looks an environment variable up.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Resolves the text of `path`; `None` if there is no file. Relative paths are relative to it, and
+/// those of flags and environment to the working folder.
+pub(super) fn resolve(
+    path: Option<&Path>,
+    text: &str,
+    flags: &Flags,
+    env: Env<'_>,
+) -> (Settings, Vec<Problem>) {
+    let mut document = Document::new(path.unwrap_or(Path::new("triggerd.toml")), text);
+    let mut table = document.top();
+    let raw = RawSettings::read(&mut table);
+    table.finish();
+    let mut resolver = Resolver {
+        folder: path
+            .and_then(Path::parent)
+            .unwrap_or(Path::new(""))
+            .to_owned(),
+        path: document.path,
+        problems: document.problems,
+        env,
+    };
+    let settings = resolver.settings(raw, flags);
+    let settings = Settings {
+        file: path.map(Path::to_owned),
+        ..settings
+    };
+    // In reading order.
+    let mut problems = resolver.problems;
+    problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+    (settings, problems)
+}
+
+struct Resolver<'a> {
+    folder: PathBuf,
+    path: PathBuf,
+    problems: Vec<Problem>,
+    env: Env<'a>,
+}
+
+impl Resolver<'_> {
+    fn settings(&mut self, raw: RawSettings, flags: &Flags) -> Settings {
+        self.not_in_force_yet(&raw);
+        let schedules = flags
+            .schedules
+            .clone()
+            .or_else(|| self.env_path("TRIGGERD_SCHEDULES"));
+        let state = flags
+            .state
+            .clone()
+            .or_else(|| self.env_path("TRIGGERD_STATE"))
+            .or_else(|| self.file_path(&raw.state))
+            .or_else(|| self.env_path("STATE_DIRECTORY"));
+        let mut tokens = BTreeMap::new();
+        tokens.insert(TokenId::Default, self.token(raw.token.as_ref()));
+        let agents = self.agents(&raw, &mut tokens);
+        Settings {
+            file: None,
+            schedules: schedules
+                .or_else(|| self.file_path(&raw.schedules))
+                .unwrap_or_else(|| self.folder.join(defaults::SCHEDULES)),
+            state: state.unwrap_or_else(|| self.folder.join(defaults::STATE)),
+            namespace: self.namespace(&raw.namespace),
+            watch: self.watch(&raw.watch),
+            api: self.api(&raw),
+            tokens,
+            token_expires: raw
+                .token
+                .and_then(|token| token.expires)
+                .map(|field| field.value),
+            context: Context {
+                agents,
+                trigger_id: self.variable("WORKSPACE_AGENT_TRIGGER_ID"),
+                output_destination: self.variable("WORKSPACE_AGENT_OUTPUT_DESTINATION"),
+                defaults: raw.defaults,
+            },
+            log_format: flags
+                .log_format
+                .unwrap_or_else(|| self.log_format(&raw.log_format)),
+            retention: raw
+                .retention
+                .map_or(defaults::RETENTION, |field| field.value),
+            chores: Chores {
+                prune: self.chore(raw.chores.prune, defaults::PRUNE),
+                rescan: self.chore(raw.chores.rescan, defaults::RESCAN),
+                summary: self.chore(raw.chores.summary, defaults::SUMMARY),
+            },
+        }
+    }
+
+    fn namespace(&mut self, field: &Option<Field<String>>) -> Namespace {
+        let from_environment = self.variable("TRIGGERD_NAMESPACE");
+        let place = field.as_ref().and_then(|field| field.span.clone());
+        let (text, place) = match (&from_environment, field) {
+            (Some(text), _) => (text.as_str(), None),
+            (None, Some(field)) => (field.value.as_str(), place),
+            (None, None) => return Namespace::default(),
+        };
+        Namespace::parse(text).unwrap_or_else(|error| {
+            self.error(
+                place,
+                error.to_string(),
+                "shorten it to lower-case letters, digits and `-`",
+            );
+            Namespace::default()
+        })
+    }
+
+    fn watch(&mut self, field: &Option<Field<String>>) -> WatchMode {
+        let Some(field) = field else {
+            return WatchMode::Inotify;
+        };
+        if field.value == "inotify" {
+            return WatchMode::Inotify;
+        }
+        let period = field
+            .value
+            .strip_prefix("poll:")
+            .and_then(crate::toml_file::duration);
+        match period.filter(|period| !period.is_zero()) {
+            Some(period) => WatchMode::Poll(period),
+            None => {
+                self.error(
+                    field.span.clone(),
+                    format!("unknown watch mode `{}`", field.value),
+                    "write \"inotify\", or \"poll:10s\" where there is no inotify",
+                );
+                WatchMode::Inotify
+            }
+        }
+    }
+
+    fn api(&mut self, raw: &RawSettings) -> ApiSettings {
+        let api = &raw.api;
+        if let Some(field) = api
+            .timeout
+            .as_ref()
+            .filter(|field| field.value < defaults::SHORTEST_USUAL_TIMEOUT)
+        {
+            let problem = Problem::warning(
+                &self.path,
+                "a time-out under 30s makes false failures: the live service takes 4 to 10 s for its 202",
+            );
+            self.problems.push(problem.at(field.span.clone()));
+        }
+        if let Some(field) = api.timeout.as_ref().filter(|field| field.value.is_zero()) {
+            self.error(
+                field.span.clone(),
+                "`api.timeout` is zero",
+                "write a length of time such as \"60s\"",
+            );
+        }
+        ApiSettings {
+            base_url: self.base_url(&api.base_url),
+            timeout: api
+                .timeout
+                .as_ref()
+                .map_or(defaults::TIMEOUT, |field| field.value),
+            max_in_flight: api
+                .max_in_flight
+                .as_ref()
+                .map_or(defaults::MAX_IN_FLIGHT, |field| field.value),
+            proxy: api
+                .proxy
+                .as_ref()
+                .map(|field| Secret::new(field.value.clone())),
+            ca_file: self.file_path(&api.ca_file),
+            track_runs: api.track_runs.as_ref().is_none_or(|field| field.value),
+        }
+    }
+
+    fn base_url(&mut self, field: &Option<Field<String>>) -> BaseUrl {
+        let from_environment = self.variable("TRIGGERD_API_BASE_URL");
+        let place = field.as_ref().and_then(|field| field.span.clone());
+        let (text, place, of) = match (from_environment, field) {
+            (Some(text), _) => (text, None, "TRIGGERD_API_BASE_URL"),
+            (None, Some(field)) => (field.value.clone(), place, "`api.base_url`"),
+            (None, None) => return default_base_url(),
+        };
+        BaseUrl::parse(&text).unwrap_or_else(|error| {
+            let problem = Problem::error(&self.path, format!("{of}: {error}"));
+            self.problems.push(problem.at(place));
+            default_base_url()
+        })
+    }
+
+    fn token(&mut self, raw: Option<&RawToken>) -> TokenSource {
+        let default = TokenSource::Env(defaults::TOKEN_VARIABLE.into());
+        let Some(raw) = raw else {
+            return default;
+        };
+        let mut sources = Vec::new();
+        if let Some(field) = &raw.credential {
+            sources.push(TokenSource::Credential(field.value.clone()));
+        }
+        if let Some(path) = self.file_path(&raw.file) {
+            sources.push(TokenSource::File(path));
+        }
+        if let Some(field) = &raw.env {
+            sources.push(TokenSource::Env(field.value.clone()));
+        }
+        match sources.len() {
+            0 => default,
+            1 => sources.swap_remove(0),
+            _ => {
+                self.error(
+                    Some(raw.place.clone()),
+                    "a token has more than one source",
+                    "keep one of `credential`, `file` and `env`",
+                );
+                default
+            }
+        }
+    }
+
+    fn agents(
+        &mut self,
+        raw: &RawSettings,
+        tokens: &mut BTreeMap<TokenId, TokenSource>,
+    ) -> BTreeMap<String, Agent> {
+        let mut agents = BTreeMap::new();
+        for (name, agent) in &raw.agents {
+            let Some(trigger_id) = &agent.trigger_id else {
+                self.error(
+                    name.span.clone(),
+                    format!("agent `{}` has no `trigger_id`", name.value),
+                    "add the `agtch_…` id of its API channel",
+                );
+                continue;
+            };
+            let id = match TriggerId::parse(&trigger_id.value) {
+                Ok(id) => id,
+                Err(error) => {
+                    self.error(
+                        trigger_id.span.clone(),
+                        error.to_string(),
+                        "copy the id from the agent's API channel; it starts with `agtch_`",
+                    );
+                    continue;
+                }
+            };
+            if let Some(warning) = id.form_warning() {
+                let problem = Problem::warning(&self.path, format!("`{id}` has an unusual form"));
+                self.problems
+                    .push(problem.at(trigger_id.span.clone()).help(warning));
+            }
+            if let Some(token) = &agent.token {
+                let source = self.token(Some(token));
+                tokens.insert(TokenId::Agent(name.value.clone()), source);
+            }
+            let agent = Agent {
+                trigger_id: id,
+                own_token: agent.token.is_some(),
+            };
+            agents.insert(name.value.clone(), agent);
+        }
+        agents
+    }
+
+    fn log_format(&mut self, field: &Option<Field<String>>) -> LogFormat {
+        let Some(field) = field else {
+            return LogFormat::Auto;
+        };
+        match field.value.as_str() {
+            "auto" => LogFormat::Auto,
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            word => {
+                let known = list(&["auto", "text", "json"]);
+                self.error(
+                    field.span.clone(),
+                    format!("unknown log format `{word}`"),
+                    format!("it is one of {known}"),
+                );
+                LogFormat::Auto
+            }
+        }
+    }
+
+    /// Five fields in UTC, or `""` for never.
+    fn chore(&mut self, field: Option<Field<String>>, default: &str) -> Option<String> {
+        let Some(field) = field else {
+            return Some(default.to_owned());
+        };
+        if field.value.is_empty() {
+            return None;
+        }
+        let fields = field.value.split_ascii_whitespace().count();
+        match CronExpr::parse(&field.value, "") {
+            Ok(_) if fields == 5 => {}
+            Ok(_) => self.error(
+                field.span.clone(),
+                "a chore's expression has five fields",
+                "write minute, hour, day, month and weekday, or \"\" for never",
+            ),
+            Err(error) => {
+                let help = error
+                    .help
+                    .unwrap_or_else(|| "write five fields, or \"\" for never".into());
+                self.error(field.part(error.span), error.message, help);
+            }
+        }
+        Some(field.value)
+    }
+
+    fn not_in_force_yet(&mut self, raw: &RawSettings) {
+        for (key, place) in [
+            ("[http]", raw.http.clone()),
+            ("[control]", raw.control.clone()),
+            ("[alerts]", raw.alerts.clone()),
+            (
+                "[ledger] url",
+                raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
+            ),
+            (
+                "[token] expires",
+                raw.token
+                    .as_ref()
+                    .and_then(|token| token.expires.as_ref()?.span.clone()),
+            ),
+        ] {
+            if place.is_some() {
+                let problem = Problem::note(&self.path, format!("`{key}` is not in force yet"));
+                self.problems.push(problem.at(place));
+            }
+        }
+    }
+
+    fn file_path(&self, field: &Option<Field<String>>) -> Option<PathBuf> {
+        field.as_ref().map(|field| self.folder.join(&field.value))
+    }
+
+    fn env_path(&self, name: &str) -> Option<PathBuf> {
+        self.variable(name).map(PathBuf::from)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
+    fn error(
+        &mut self,
+        place: Option<Range<usize>>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let problem = Problem::error(&self.path, message).at(place).help(help);
+        self.problems.push(problem);
+    }
+}
+
+fn default_base_url() -> BaseUrl {
+    BaseUrl::parse(BaseUrl::DEFAULT).expect("the default is https")
+}

@@ -1,0 +1,409 @@
+//! What the daemon says: the set-up of the log, and the one place where each of its lines is written.
+//! The lines are an interface: their messages and fields are named in README. It decides nothing.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use jiff::SignedDuration;
+use tracing::field::display;
+use tracing::{debug, error, info, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::daemon::load::Report;
+use crate::ledger::Standing;
+use crate::plan::agenda::{Agenda, Notice};
+use crate::plan::breaker::Gate;
+use crate::plan::delivery::{Skip, Verdict};
+use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
+use crate::plan::outcome::Outcome;
+use crate::render::line_and_column;
+use crate::schedule::ScheduleId;
+use crate::schedule::problem::{Problem, Severity};
+use crate::settings::Settings;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON lines otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// This program's own lines from `info` on, and warnings of others.
+pub const USUAL: &str = "warn,triggerd=info";
+
+/// Begins to log to standard error. `RUST_LOG` chooses what, else `usual`.
+pub fn start(format: LogFormat, usual: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_span_events(FmtSpan::NONE)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    // A second call, as tests in one process make it, keeps the first.
+    let _ = if json {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
+    } else {
+        lines
+            .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
+            .try_init()
+    };
+}
+
+/// Writes the lines of one daemon.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Telemetry {
+    /// Nothing is sent: what would be an acceptance is told as such.
+    pub dry_run: bool,
+}
+
+impl Telemetry {
+    /// Tells what the ledger has taken, if it is for people.
+    pub fn fact(self, fact: &Fact, standing: Standing) {
+        match fact {
+            Fact::Attempted(attempt) => self.attempt(attempt),
+            Fact::Ended(ending) => match (&ending.verdict, &ending.last) {
+                (Verdict::Accepted, Some(last)) if self.dry_run => would_send(ending, last),
+                (Verdict::Accepted, Some(last)) => accepted(ending, last),
+                _ => ended(ending),
+            },
+            Fact::Skipped(skipped) => self::skipped(skipped),
+            Fact::WrittenAhead(delivery) if standing == Standing::AlreadyKnown => info!(
+                schedule = %delivery.occurrence.schedule,
+                request_id = %delivery.request_id,
+                "occurrence has its delivery already: the clock stepped back"
+            ),
+            Fact::WrittenAhead(_)
+            | Fact::Withdrawn(_)
+            | Fact::Began { .. }
+            | Fact::Ceased { .. }
+            | Fact::InForce { .. }
+            | Fact::SettledUntil(_)
+            | Fact::Rewound { .. } => {}
+        }
+    }
+
+    fn attempt(self, attempt: &Attempt) {
+        if matches!(attempt.answer.outcome, Outcome::Accepted(_)) {
+            return;
+        }
+        let delivery = &attempt.delivery;
+        let retry_at = match attempt.next {
+            Next::RetryAt(at) => Some(display(at)),
+            Next::End | Next::Held => None,
+        };
+        warn!(
+            schedule = %delivery.occurrence.schedule,
+            request_id = %delivery.request_id,
+            trigger_id = %delivery.target.trigger_id,
+            idempotency_key = %delivery.idempotency_key,
+            scheduled_at = %delivery.occurrence.scheduled_at,
+            sent_at = %attempt.sent_at,
+            attempt = attempt.number,
+            outcome = attempt.answer.outcome.word(),
+            http_status = attempt.answer.http_status,
+            latency_ms = milliseconds(attempt.latency),
+            retry_at,
+            x_request_id = attempt.answer.x_request_id.as_ref().map(display),
+            detail = %attempt.answer.detail,
+            fix = %attempt.answer.fix,
+            "attempt failed"
+        );
+    }
+
+    pub fn notice(self, notice: &Notice) {
+        match notice {
+            Notice::ClockStepped { by } => warn!(
+                by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
+                "clock stepped"
+            ),
+            Notice::ClockHeld { newest } => error!(
+                newest_in_ledger = %newest,
+                "the clock stands before what the ledger has seen; firing is held for up to 10 minutes: set the clock"
+            ),
+            Notice::ClockReleased => warn!("firing goes on by the clock as it is"),
+            Notice::BreakerOpened { gate, detail, fix } => error!(
+                breaker = gate_kind(gate),
+                of = %gate_name(gate),
+                detail = %detail,
+                fix = %fix,
+                "breaker opened: deliveries wait behind it"
+            ),
+            Notice::BreakerClosed { gate, waiting } => info!(
+                breaker = gate_kind(gate),
+                of = %gate_name(gate),
+                waiting,
+                "breaker closed"
+            ),
+            Notice::TokenPaused { token, until } => warn!(
+                token = %token,
+                until = %until,
+                "too many requests: nothing is sent with this token for now"
+            ),
+        }
+    }
+}
+
+/// The line that proves a delivery. Nothing else writes it.
+fn accepted(ending: &Ending, last: &Attempt) {
+    let delivery = &ending.delivery;
+    let acceptance = match &last.answer.outcome {
+        Outcome::Accepted(acceptance) => acceptance,
+        _ => return,
+    };
+    info!(
+        schedule = %delivery.occurrence.schedule,
+        request_id = %delivery.request_id,
+        trigger_id = %delivery.target.trigger_id,
+        idempotency_key = %delivery.idempotency_key,
+        scheduled_at = %delivery.occurrence.scheduled_at,
+        sent_at = %last.sent_at,
+        lateness_ms = lateness_ms(last),
+        attempt = last.number,
+        http_status = last.answer.http_status,
+        latency_ms = milliseconds(last.latency),
+        conversation_url = acceptance.conversation_url.as_ref().map(display),
+        run_id = acceptance.run_id.as_ref().map(display),
+        x_request_id = last.answer.x_request_id.as_ref().map(display),
+        "trigger accepted"
+    );
+}
+
+fn would_send(ending: &Ending, last: &Attempt) {
+    let delivery = &ending.delivery;
+    info!(
+        schedule = %delivery.occurrence.schedule,
+        request_id = %delivery.request_id,
+        trigger_id = %delivery.target.trigger_id,
+        idempotency_key = %delivery.idempotency_key,
+        scheduled_at = %delivery.occurrence.scheduled_at,
+        lateness_ms = lateness_ms(last),
+        "dry run: would trigger"
+    );
+}
+
+fn ended(ending: &Ending) {
+    let delivery = &ending.delivery;
+    let reason = match ending.verdict {
+        Verdict::Skipped(skip) => Some(skip.word()),
+        Verdict::Accepted | Verdict::Rejected | Verdict::Expired => None,
+    };
+    let last = ending.last.as_ref();
+    let detail = ending
+        .detail
+        .as_ref()
+        .or(last.map(|last| &last.answer.detail));
+    warn!(
+        schedule = %delivery.occurrence.schedule,
+        request_id = %delivery.request_id,
+        trigger_id = %delivery.target.trigger_id,
+        idempotency_key = %delivery.idempotency_key,
+        scheduled_at = %delivery.occurrence.scheduled_at,
+        verdict = ending.verdict.word(),
+        reason,
+        attempts = ending.attempts,
+        outcome_unknown = ending.outcome_unknown,
+        http_status = last.and_then(|last| last.answer.http_status),
+        detail = detail.map(display),
+        fix = last.map(|last| display(last.answer.fix)),
+        "delivery ended without acceptance"
+    );
+}
+
+fn skipped(skipped: &Skipped) {
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                schedule = %skipped.schedule,
+                verdict = "skipped",
+                reason = skipped.why.word(),
+                first = %skipped.first,
+                last = %skipped.last,
+                count = skipped.count,
+                "occurrences skipped"
+            )
+        };
+    }
+    match skipped.why {
+        Skip::Excluded | Skip::Paused | Skip::Overlap => line!(info),
+        Skip::Missed | Skip::Superseded | Skip::Limit | Skip::Removed => line!(warn),
+    }
+}
+
+fn gate_kind(gate: &Gate) -> &'static str {
+    match gate {
+        Gate::Token(_) => "token",
+        Gate::Trigger(_) => "trigger",
+    }
+}
+
+fn gate_name(gate: &Gate) -> String {
+    match gate {
+        Gate::Token(token) => token.to_string(),
+        Gate::Trigger(trigger) => trigger.to_string(),
+    }
+}
+
+/// From the instant at which it was due to the first byte.
+fn lateness_ms(attempt: &Attempt) -> i64 {
+    let lateness: SignedDuration = attempt.sent_at.duration_since(attempt.delivery.due_at);
+    i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn milliseconds(length: std::time::Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What happened since the last summary line.
+#[derive(Debug, Default)]
+pub struct Tally {
+    accepted: u64,
+    rejected: u64,
+    expired: u64,
+    skipped: u64,
+    failed_attempts: u64,
+}
+
+impl Tally {
+    pub fn count(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Attempted(attempt) => {
+                let failed = !matches!(attempt.answer.outcome, Outcome::Accepted(_));
+                self.failed_attempts += u64::from(failed);
+            }
+            Fact::Ended(ending) => match ending.verdict {
+                Verdict::Accepted => self.accepted += 1,
+                Verdict::Rejected => self.rejected += 1,
+                Verdict::Expired => self.expired += 1,
+                Verdict::Skipped(_) => self.skipped += 1,
+            },
+            Fact::Skipped(skipped) => self.skipped += skipped.count,
+            Fact::WrittenAhead(_)
+            | Fact::Withdrawn(_)
+            | Fact::Began { .. }
+            | Fact::Ceased { .. }
+            | Fact::InForce { .. }
+            | Fact::SettledUntil(_)
+            | Fact::Rewound { .. } => {}
+        }
+    }
+
+    pub fn tell(self, agenda: &Agenda) {
+        let next = agenda.schedules().filter_map(|(_, next)| next).min();
+        info!(
+            accepted = self.accepted,
+            rejected = self.rejected,
+            expired = self.expired,
+            skipped = self.skipped,
+            failed_attempts = self.failed_attempts,
+            schedules = agenda.schedules().count(),
+            open_deliveries = agenda.open_deliveries(),
+            next_at = next.map(display),
+            "summary since the last one"
+        );
+    }
+}
+
+/// What a look at the files found. `text_of` gives a file's text, for line and column.
+pub fn loaded(report: &Report, text_of: impl Fn(&Path) -> Option<String>) {
+    problems(&report.problems, text_of);
+    let changes = [
+        ("added", &report.added),
+        ("changed", &report.changed),
+        ("removed", &report.removed),
+    ];
+    for (what, schedules) in changes {
+        if !schedules.is_empty() {
+            info!(
+                what,
+                count = schedules.len(),
+                schedules = %names(schedules),
+                "schedules reloaded"
+            );
+        }
+    }
+}
+
+/// A line for each problem; notes are for `check`, and told here at `debug` only.
+pub fn problems(problems: &[Problem], text_of: impl Fn(&Path) -> Option<String>) {
+    for problem in problems {
+        let text = text_of(&problem.path);
+        let place = problem
+            .span
+            .as_ref()
+            .zip(text.as_deref())
+            .and_then(|(span, text)| line_and_column(text, span.start));
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    file = %problem.path.display(),
+                    line = place.map(|(line, _)| line),
+                    column = place.map(|(_, column)| column),
+                    problem = %problem.message,
+                    help = problem.help.as_ref().map(display),
+                    "schedule file has a problem"
+                )
+            };
+        }
+        match problem.severity {
+            Severity::Error => line!(error),
+            Severity::Warning => line!(warn),
+            Severity::Note => line!(debug),
+        }
+    }
+}
+
+pub fn started(settings: &Settings, schedules: usize, open_deliveries: usize) {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        schedules,
+        open_deliveries,
+        folder = %absolute(&settings.schedules),
+        state = %absolute(&settings.state),
+        api = %settings.api.base_url,
+        "triggerd started"
+    );
+    if schedules == 0 {
+        warn!(
+            folder = %settings.schedules.display(),
+            "there is no schedule to fire; drop a file into the folder"
+        );
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path)
+        .as_deref()
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+/// The first few, and how many more.
+fn names(schedules: &[ScheduleId]) -> String {
+    const MOST: usize = 10;
+    let mut names: Vec<&str> = schedules
+        .iter()
+        .take(MOST)
+        .map(ScheduleId::as_str)
+        .collect();
+    let more = format!("and {} more", schedules.len().saturating_sub(MOST));
+    if schedules.len() > MOST {
+        names.push(&more);
+    }
+    names.join(", ")
+}
