@@ -2,6 +2,7 @@ mod cli;
 mod crash;
 mod cron;
 mod delivery;
+mod docs;
 mod files;
 mod laws;
 mod reload;
