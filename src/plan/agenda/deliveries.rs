@@ -117,7 +117,7 @@ impl Agenda {
                     retry: Some(schedule.policies.retry),
                     ..Open::new(delivery.clone(), false, now)
                 };
-                self.open_delivery(open, now);
+                self.open_delivery(open);
                 self.ready(&delivery.idempotency_key, now);
             }
         }
@@ -125,10 +125,10 @@ impl Agenda {
     }
 
     /// The ledger has the delivery, or can't have it for the time being; either way it may be sent.
-    pub fn written(&mut self, delivery: &Delivery, now: Moment) -> Vec<Action> {
+    pub fn written(&mut self, delivery: &Arc<Delivery>, now: Moment) -> Vec<Action> {
         if !self.prepared_is_written(delivery, Written::Yes)
             && let Some(open) = self.open.get_mut(&delivery.idempotency_key)
-            && !open.written
+            && Arc::ptr_eq(&open.delivery, delivery)
         {
             open.written = true;
             if matches!(open.state, State::Sendable) {
@@ -139,8 +139,12 @@ impl Agenda {
     }
 
     /// The ledger knows the key: the occurrence has its delivery, and gets no other.
-    pub fn already_known(&mut self, delivery: &Delivery) {
-        if !self.prepared_is_written(delivery, Written::Before) {
+    pub fn already_known(&mut self, delivery: &Arc<Delivery>) {
+        if self.prepared_is_written(delivery, Written::Before) {
+            return;
+        }
+        let open = self.open.get(&delivery.idempotency_key);
+        if open.is_some_and(|open| Arc::ptr_eq(&open.delivery, delivery)) {
             self.forget(&delivery.idempotency_key);
             self.coverage(&delivery.occurrence.schedule, |coverage| {
                 coverage.withdraw(delivery.window);
@@ -169,9 +173,7 @@ impl Agenda {
         self.max_in_flight = 0;
         self.settle_all(now);
         self.withdraw_all_prepared();
-        if self.hold.is_none() {
-            self.all_is_settled(now);
-        }
+        self.record_settled(now);
         std::mem::take(&mut self.actions)
     }
 
@@ -198,7 +200,8 @@ impl Agenda {
             && occurrence.scheduled_at > self.left_off_at
             && open.attempts == 0;
         if never_settled {
-            self.left_over.insert(occurrence.schedule.clone(), open);
+            let left_over = self.left_over.entry(occurrence.schedule.clone());
+            left_over.or_default().push(open);
         } else {
             self.take_over_as_open(open, now);
         }
@@ -212,7 +215,7 @@ impl Agenda {
         open.attempts = remembered.attempts;
         // The process before may have ended with a call under way.
         open.outcome_unknown = remembered.outcome_unknown || (waits_until.is_none() && !jittering);
-        self.open_delivery(open, now);
+        self.open_delivery(open);
         if jittering {
             self.wait_out_jitter(&key);
         } else {
@@ -220,12 +223,11 @@ impl Agenda {
         }
     }
 
-    pub(super) fn open_delivery(&mut self, open: Open, now: Moment) {
+    pub(super) fn open_delivery(&mut self, open: Open) {
         let key = open.delivery.idempotency_key.clone();
         let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
-        self.boot
-            .set(open.deadline.max(now.boot), AtBoot::Deadline(key.clone()));
+        self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
         self.open_by_schedule
             .insert((schedule, scheduled_at, key.clone()));
         self.open.insert(key, open);
@@ -398,7 +400,7 @@ impl Agenda {
         error: &TemplateError,
         now: Moment,
     ) {
-        self.open_delivery(Open::new(delivery.clone(), true, now), now);
+        self.open_delivery(Open::new(delivery.clone(), true, now));
         let detail = format!("its text can't be rendered: {error}");
         self.end(
             &delivery.idempotency_key,
@@ -637,6 +639,15 @@ impl Agenda {
             Some(entry.schedule.policies.retry)
         };
         open.retry.or_else(in_force).unwrap_or(defaults::RETRY)
+    }
+
+    /// Whether the occurrence has a delivery without a verdict.
+    pub(super) fn is_open(&self, id: &ScheduleId, scheduled_at: Timestamp) -> bool {
+        let from = (id.clone(), scheduled_at, IdempotencyKey::recorded(""));
+        self.open_by_schedule
+            .range(from..)
+            .take_while(|(schedule, at, _)| schedule == id && *at == scheduled_at)
+            .any(|(.., key)| self.open.get(key).is_some_and(|open| !open.is_manual()))
     }
 
     /// A schedule's open deliveries, oldest first.

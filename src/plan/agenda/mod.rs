@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment, Wake};
 use crate::plan::breaker::{Gate, Gates, Waiting};
-use crate::plan::delivery::Delivery;
+use crate::plan::delivery::{Delivery, earlier};
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
 use crate::plan::remembered::{OpenDelivery, Remembered};
@@ -111,7 +111,7 @@ pub struct Agenda {
     /// Of every schedule that was ever in force.
     known: HashMap<ScheduleId, Known>,
     /// Written ahead by a process that may have ended before their scheduled time.
-    left_over: HashMap<ScheduleId, OpenDelivery>,
+    left_over: HashMap<ScheduleId, Vec<OpenDelivery>>,
     open: HashMap<IdempotencyKey, Open>,
     open_by_schedule: BTreeSet<(ScheduleId, Timestamp, IdempotencyKey)>,
     wall: Timers<Timestamp, AtWall>,
@@ -207,6 +207,8 @@ impl Agenda {
     /// that were in force (SEMANTICS.md 2).
     pub fn change(&mut self, changes: Vec<Change>, now: Moment) -> Vec<Action> {
         self.settle_all(now);
+        // A version that comes into force owes nothing from before, over a restart too.
+        self.record_settled(now);
         for change in changes {
             match change {
                 Change::Put(schedule) => self.put(schedule, now),
@@ -227,9 +229,8 @@ impl Agenda {
                 self.run_boot_timers(now);
                 self.run_gates(now);
             }
-            let nothing_waits = self.wall.next().is_none_or(|at| at > now.wall);
-            if nothing_waits && !self.actions.is_empty() {
-                self.all_is_settled(now);
+            if !self.actions.is_empty() {
+                self.record_settled(now);
             }
         }
         std::mem::take(&mut self.actions)
@@ -324,11 +325,17 @@ impl Agenda {
         }
     }
 
-    /// An agenda without schedules, as for a single delivery by hand, has settled nothing.
-    fn all_is_settled(&mut self, now: Moment) {
-        if !self.entries.is_empty() {
-            self.record(Fact::SettledUntil(now.wall));
+    /// States up to where everything has been dealt with: what is still to be done comes later. An
+    /// agenda without schedules, as for a single delivery by hand, has settled nothing.
+    fn record_settled(&mut self, now: Moment) {
+        if self.hold.is_some() || self.entries.is_empty() {
+            return;
         }
+        let until = match self.wall.next() {
+            Some(next) if next <= now.wall => earlier(next, Duration::from_nanos(1)),
+            _ => now.wall,
+        };
+        self.record(Fact::SettledUntil(until));
     }
 
     fn record(&mut self, fact: Fact) {

@@ -63,7 +63,11 @@ impl Agenda {
             None => now.wall,
         };
         let place = match self.known.get(&id) {
-            Some(known) if known.in_force && !was_in_force => self.left_off_at.max(known.began_at),
+            // What it accepted it has settled, even if the process before had no time to say so.
+            Some(known) if known.in_force && !was_in_force => self
+                .left_off_at
+                .max(known.began_at)
+                .max(known.coverage.until().min(now.wall)),
             _ => from_now_on,
         };
         if schedule.enabled && !self.is_in_force(&id) {
@@ -80,7 +84,7 @@ impl Agenda {
                 wake: None,
             },
         );
-        if let Some(open) = self.left_over.remove(&id) {
+        for open in self.left_over.remove(&id).unwrap_or_default() {
             self.take_up_left_over(&id, open, now);
         }
         self.set_wake(&id);
@@ -90,7 +94,7 @@ impl Agenda {
         self.withdraw_prepared(id);
         self.clear_wake(id);
         self.entries.remove(id);
-        if let Some(open) = self.left_over.remove(id) {
+        for open in self.left_over.remove(id).unwrap_or_default() {
             self.take_over_as_open(open, now);
         }
         self.cease(id, now);
@@ -174,12 +178,16 @@ impl Agenda {
     }
 
     /// Something is known of whether the written-ahead occurrence is in the ledger.
-    pub(super) fn prepared_is_written(&mut self, delivery: &Delivery, written: Written) -> bool {
+    pub(super) fn prepared_is_written(
+        &mut self,
+        delivery: &Arc<Delivery>,
+        written: Written,
+    ) -> bool {
         let prepared = self
             .entries
             .get_mut(&delivery.occurrence.schedule)
             .and_then(|entry| entry.prepared.as_mut())
-            .filter(|prepared| prepared.delivery.idempotency_key == delivery.idempotency_key);
+            .filter(|prepared| Arc::ptr_eq(&prepared.delivery, delivery));
         let Some(prepared) = prepared else {
             return false;
         };
@@ -245,10 +253,13 @@ impl Agenda {
         let Some(slot) = entry.next.filter(|slot| !slot.excluded) else {
             return;
         };
-        if entry.prepared.is_some() || earlier(slot.at, LEAD) > now.wall {
+        let schedule = entry.schedule.clone();
+        if entry.prepared.is_some()
+            || earlier(slot.at, LEAD) > now.wall
+            || self.is_open(id, slot.at)
+        {
             return;
         }
-        let schedule = entry.schedule.clone();
         if let Some(delivery) = self.write_ahead(&schedule, &slot, Opened::WhenDue, now)
             && let Some(entry) = self.entries.get_mut(id)
         {
@@ -289,10 +300,11 @@ impl Agenda {
             return;
         };
         let schedule = entry.schedule.clone();
-        if let Some(prepared) = &entry.prepared
-            && prepared.written == Written::Before
-            && prepared.delivery.occurrence.scheduled_at == slot.at
-        {
+        let has_its_delivery = entry.prepared.as_ref().is_some_and(|prepared| {
+            prepared.written == Written::Before
+                && prepared.delivery.occurrence.scheduled_at == slot.at
+        });
+        if has_its_delivery || self.is_open(id, slot.at) {
             return;
         }
         self.displace_waiting(&schedule, slot.at, now);
@@ -306,10 +318,7 @@ impl Agenda {
                 }
             }
         };
-        self.open_delivery(
-            Open::new(delivery.clone(), written == Written::Yes, now),
-            now,
-        );
+        self.open_delivery(Open::new(delivery.clone(), written == Written::Yes, now));
         if delivery.due_at > now.wall {
             self.wait_out_jitter(&delivery.idempotency_key);
         } else {
