@@ -7,4 +7,5 @@ mod files;
 mod laws;
 mod reload;
 mod sandbox;
+mod simulation;
 mod support;
