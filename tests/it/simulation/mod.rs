@@ -72,7 +72,7 @@ fn version(dice: &mut Dice, name: &str, from: Timestamp) -> Version {
 }
 
 /// Runs the script of a seed; gives the world and up to when it is to be judged.
-fn run(seed: u64, days: i64, sabotage: Sabotage) -> (World, Timestamp) {
+fn run(seed: u64, days: i64, script: Script, sabotage: Sabotage) -> (World, Timestamp) {
     let start: Timestamp = STARTS[(seed % 4) as usize].parse().expect("an instant");
     let mut world = World::new(seed, start);
     world.sabotage = sabotage;
@@ -89,7 +89,7 @@ fn run(seed: u64, days: i64, sabotage: Sabotage) -> (World, Timestamp) {
         if !world.is_up() {
             world.start();
         }
-        something_happens(&mut world);
+        something_happens(&mut world, script);
         if !world.is_up() {
             let down = world.dice.seconds(0, 2 * 3600);
             let back = world.now.wall + SignedDuration::try_from(down).expect("a length");
@@ -110,7 +110,7 @@ fn run(seed: u64, days: i64, sabotage: Sabotage) -> (World, Timestamp) {
     (world, until)
 }
 
-fn something_happens(world: &mut World) {
+fn something_happens(world: &mut World, script: Script) {
     let before = world.now.wall;
     match world.dice.below(10) {
         0 => world.kill(),
@@ -135,6 +135,12 @@ fn something_happens(world: &mut World) {
             world.mood = Mood::Well;
             world.mend_token();
         }
+        7..=9 if script == Script::Clocks => {
+            let by = *world
+                .dice
+                .one_of(&[-7200, -3000, -61, -1, 1, 31, 61, 3000, 7200, 90_000]);
+            world.step_clock(SignedDuration::from_secs(by));
+        }
         7 | 8 => {
             let name = format!("s{:02}", world.dice.below(12));
             let from = world.now.wall;
@@ -158,8 +164,8 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[track_caller]
-fn check(seed: u64, days: i64) -> usize {
-    let (world, until) = run(seed, days, Sabotage::None);
+fn check(seed: u64, days: i64, script: Script) -> usize {
+    let (world, until) = run(seed, days, script, Sabotage::None);
     let judgement = judge(&world, until);
     let shown: Vec<String> = judgement
         .faults
@@ -169,7 +175,7 @@ fn check(seed: u64, days: i64) -> usize {
         .collect();
     assert!(
         judgement.faults.is_empty(),
-        "seed {seed}: {} faults in {} occurrences; replay with\n  TRIGGERD_SEED={seed} TRIGGERD_DAYS={days} cargo test --test it simulation\n{}",
+        "{script:?}, seed {seed}: {} faults in {} occurrences; replay with\n  TRIGGERD_SEED={seed} TRIGGERD_DAYS={days} cargo test --test it simulation\n{}",
         judgement.faults.len(),
         judgement.judged,
         shown.join("\n")
@@ -177,15 +183,33 @@ fn check(seed: u64, days: i64) -> usize {
     judgement.judged
 }
 
+/// What happens beside crashes, stops and outages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Script {
+    /// Files are edited, removed and brought back.
+    Edits,
+    /// The wall clock is set, both ways, running and across restarts.
+    Clocks,
+}
+
 #[test]
 fn every_owed_occurrence_is_accepted_once_and_every_other_has_its_verdict() {
+    run_seeds(Script::Edits, 6);
+}
+
+#[test]
+fn a_clock_that_is_set_loses_nothing_and_doubles_nothing() {
+    run_seeds(Script::Clocks, 4);
+}
+
+fn run_seeds(script: Script, usual: u64) {
     let days = number("TRIGGERD_DAYS", 10) as i64;
     let seeds = match number("TRIGGERD_SEED", u64::MAX) {
-        u64::MAX => 0..number("TRIGGERD_SEEDS", 6),
+        u64::MAX => 0..number("TRIGGERD_SEEDS", usual),
         seed => seed..seed + 1,
     };
     let floor = seeds.end - seeds.start;
-    let judged: usize = seeds.map(|seed| check(seed, days)).sum();
+    let judged: usize = seeds.map(|seed| check(seed, days, script)).sum();
     assert!(
         judged as u64 > 100 * floor,
         "{judged} occurrences were judged"
@@ -202,7 +226,7 @@ fn the_judge_notices() {
         (Sabotage::SendUnasked, Fault::Ghost),
         (Sabotage::ChangeABody, Fault::Wrong),
     ] {
-        let (world, until) = run(3, 4, sabotage);
+        let (world, until) = run(3, 4, Script::Edits, sabotage);
         assert_eq!(
             world.sabotage,
             Sabotage::None,

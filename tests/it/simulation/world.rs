@@ -97,6 +97,8 @@ impl Version {
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) at: Timestamp,
+    /// The latest that the daemon's clock had shown until then.
+    pub(super) not_before: Timestamp,
     pub(super) trigger_id: String,
     pub(super) key: String,
     pub(super) body: Arc<str>,
@@ -161,9 +163,12 @@ pub(super) struct World {
     state: TempDir,
     daemon: Option<Daemon>,
     down_since: Option<Timestamp>,
+    /// Where the wall clock has been already.
+    furthest: Timestamp,
     effects: HashMap<(String, String), ()>,
     death: Option<(Death, u64)>,
     pub(super) sabotage: Sabotage,
+    pub(super) stepped_back: bool,
 }
 
 /// What a test of the judge has the world do wrong.
@@ -201,9 +206,11 @@ impl World {
             state: state.expect("a temporary folder"),
             daemon: None,
             down_since: None,
+            furthest: start,
             effects: HashMap::new(),
             death: None,
             sabotage: Sabotage::None,
+            stepped_back: false,
         }
     }
 
@@ -287,7 +294,12 @@ impl World {
     }
 
     pub(super) fn step_clock(&mut self, by: SignedDuration) {
+        let before = self.now.wall;
+        self.furthest = self.furthest.max(before);
         self.now.wall += by;
+        let stretch = (before.min(self.now.wall), before.max(self.now.wall));
+        self.troubles.push(stretch);
+        self.stepped_back |= by.is_negative();
     }
 
     /// Lives until `wall`, or until it dies.
@@ -507,6 +519,7 @@ impl World {
     fn arrive(&mut self, delivery: &Delivery, queued: bool) {
         let mut arrival = Arrival {
             at: self.now.wall,
+            not_before: self.furthest.max(self.now.wall),
             trigger_id: delivery.target.trigger_id.to_string(),
             key: delivery.idempotency_key.to_string(),
             body: delivery.body.json.clone(),
@@ -523,7 +536,7 @@ impl World {
                     };
                     self.queue(twin);
                 }
-                Sabotage::SendEarly => arrival.at -= SignedDuration::from_hours(24),
+                Sabotage::SendEarly => arrival.not_before -= SignedDuration::from_hours(24),
                 Sabotage::SendLate => arrival.at += SignedDuration::from_hours(90),
                 Sabotage::SendUnasked => {
                     let unasked = Arrival {
