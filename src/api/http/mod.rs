@@ -2,6 +2,7 @@
 
 mod answer;
 mod fault;
+mod lanes;
 mod quote;
 mod retry_after;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::plan::outcome::{Answer, Outcome};
 use crate::schedule::TriggerId;
 use answer::Reply;
 use fault::Fault;
+use lanes::Lanes;
 use quote::Quote;
 
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ pub enum HttpError {
 /// Calls the API over HTTP. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct HttpApi {
-    client: Client,
+    lanes: Arc<Lanes>,
     base_url: BaseUrl,
     timeout: Duration,
     tokens: Arc<Tokens>,
@@ -94,34 +96,40 @@ impl HttpApi {
         if settings.track_runs {
             headers.insert(OPENAI_BETA, HeaderValue::from_static(RUNS_BETA));
         }
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .default_headers(headers)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            // Each call is an attempt that the ledger knows of.
-            .retry(retry::never())
-            // Time lost before anything is sent then shows as never reached.
-            .connect_timeout(LONGEST_CONNECT.min(settings.timeout / 2))
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .http2_keep_alive_interval(PING_AFTER)
-            .http2_keep_alive_timeout(PONG_WITHIN);
-        let builder = match &settings.proxy {
-            _ if settings.base_url.is_loopback() => builder.no_proxy(),
-            Some(url) => {
-                builder.proxy(Proxy::all(url.expose()).map_err(|_| HttpError::InvalidProxy)?)
-            }
-            None => builder,
+        let proxy = match &settings.proxy {
+            Some(url) => Some(Proxy::all(url.expose()).map_err(|_| HttpError::InvalidProxy)?),
+            None => None,
         };
-        let builder = if settings.base_url.is_tls() {
-            builder.tls_certs_merge(certificates(settings.ca_file.as_deref())?)
-        } else {
-            // A machine without root certificates can still call itself.
-            builder.tls_certs_only([])
+        let trusted = certificates(settings.ca_file.as_deref())?;
+        let (tls, loopback) = (settings.base_url.is_tls(), settings.base_url.is_loopback());
+        let connect_timeout = LONGEST_CONNECT.min(settings.timeout / 2);
+        let make = move || {
+            let builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .default_headers(headers.clone())
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                // Each call is an attempt that the ledger knows of.
+                .retry(retry::never())
+                // Time lost before anything is sent then shows as never reached.
+                .connect_timeout(connect_timeout)
+                .tcp_nodelay(true)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                .http2_keep_alive_interval(PING_AFTER)
+                .http2_keep_alive_timeout(PONG_WITHIN);
+            let builder = match &proxy {
+                _ if loopback => builder.no_proxy(),
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            };
+            match tls {
+                true => builder.tls_certs_merge(trusted.clone()),
+                // A machine without root certificates can still call itself.
+                false => builder.tls_certs_only([]),
+            }
         };
         Ok(Self {
-            client: builder.build().map_err(HttpError::Client)?,
+            lanes: Arc::new(Lanes::new(make).map_err(HttpError::Client)?),
             base_url: settings.base_url.clone(),
             timeout: settings.timeout,
             tokens,
@@ -152,8 +160,8 @@ impl TriggerApi for HttpApi {
             Ok(token) => token,
             Err(error) => return answer::without_token(&error),
         };
-        let call = self
-            .client
+        let lane = self.lanes.take();
+        let call = lane
             .post(self.base_url.trigger(&request.trigger_id))
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, request.idempotency_key.as_str())
@@ -171,7 +179,8 @@ impl TriggerApi for HttpApi {
             Ok(token) => token,
             Err(error) => return TokenProbe::Refused(answer::token_detail(&error)),
         };
-        let call = self.client.get(self.base_url.run(trigger_id, NO_SUCH_RUN));
+        let lane = self.lanes.take();
+        let call = lane.get(self.base_url.run(trigger_id, NO_SUCH_RUN));
         let reply = self.send(call, &token).await;
         answer::of_probe(reply, &Quote::hiding(&token, ""))
     }
@@ -181,7 +190,8 @@ impl TriggerApi for HttpApi {
             Ok(token) => token,
             Err(error) => return RunAnswer::Refused(answer::token_detail(&error)),
         };
-        let call = self.client.get(self.base_url.run(trigger_id, run_id));
+        let lane = self.lanes.take();
+        let call = lane.get(self.base_url.run(trigger_id, run_id));
         let reply = self.send(call, &token).await;
         answer::of_run(reply, &Quote::hiding(&token, ""))
     }

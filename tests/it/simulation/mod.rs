@@ -62,7 +62,7 @@ fn version(dice: &mut Dice, name: &str, from: Timestamp) -> Version {
             minutes,
             hours: (dice.below(10) < 6).then_some(hours),
             weekdays: (dice.below(10) < 2).then_some(weekdays),
-            zone: *dice.one_of(&ZONES),
+            zone: ZONES[dice.below(ZONES.len() as u64) as usize],
         },
         policy: *dice.one_of(&[Policy::All, Policy::All, Policy::Latest, Policy::None]),
         trigger_id: format!("agtch_{}", dice.below(3)),

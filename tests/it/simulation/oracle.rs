@@ -66,7 +66,7 @@ impl Timing {
                 let mut matched = false;
                 while gap < local {
                     matched |= self.matches(gap);
-                    gap = gap + minute;
+                    gap += minute;
                 }
                 matched
             };

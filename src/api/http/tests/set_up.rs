@@ -32,7 +32,8 @@ fn no_debug_text_contains_token_input_or_password() {
         ..settings(BaseUrl::DEFAULT)
     };
     let call = api(&super::settings("http://localhost"))
-        .client
+        .lanes
+        .take()
         .get(BaseUrl::DEFAULT)
         .header(AUTHORIZATION, bearer(&Secret::new(TOKEN)));
     let text = format!("{settings:?} {:?} {call:?} {:?}", request(), tokens());

@@ -1,0 +1,123 @@
+//! Enough connections for a burst over HTTP/2, where a client has one to each host and an edge lets
+//! about a hundred calls through it at a time: the rest would wait inside the client while their
+//! time-outs run. It knows no request.
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use reqwest::{Client, ClientBuilder};
+
+/// Calls that one client carries before another is made.
+const CALLS_A_LANE: usize = 64;
+
+/// Clients that are alike, each with connections of its own; made as they are needed.
+pub(super) struct Lanes {
+    make: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
+    lanes: RwLock<Vec<Lane>>,
+}
+
+struct Lane {
+    client: Client,
+    calls: Arc<AtomicUsize>,
+}
+
+/// A client for as long as one call lasts.
+pub(super) struct Taken {
+    client: Client,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Lanes {
+    /// # Errors
+    /// If there can't be such a client.
+    pub(super) fn new(
+        make: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+    ) -> reqwest::Result<Self> {
+        let first = Lane::idle(make().build()?);
+        Ok(Self {
+            make: Box::new(make),
+            lanes: RwLock::new(vec![first]),
+        })
+    }
+
+    /// The first client with room, so that few connections are in use while there is little to do.
+    pub(super) fn take(&self) -> Taken {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.iter().find_map(Lane::with_room) {
+            return lane;
+        }
+        drop(lanes);
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        match (self.make)().build() {
+            Ok(client) => lanes.push(Lane::idle(client)),
+            // It could be made before: then this machine has run out of something for now, and
+            // the call shares a lane.
+            Err(error) => tracing::warn!(%error, "no further HTTP client can be made"),
+        }
+        lanes[lanes.len() - 1].shared()
+    }
+}
+
+impl Lane {
+    fn idle(client: Client) -> Self {
+        Self {
+            client,
+            calls: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    fn with_room(&self) -> Option<Taken> {
+        let one_more = |calls| (calls < CALLS_A_LANE).then_some(calls + 1);
+        self.calls
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(self.counted())
+    }
+
+    fn shared(&self) -> Taken {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.counted()
+    }
+
+    fn counted(&self) -> Taken {
+        Taken {
+            client: self.client.clone(),
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Deref for Taken {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_spreads_over_as_many_clients_as_it_needs_and_they_are_used_again() {
+        // An error says that the process has a provider already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let lanes = Lanes::new(|| Client::builder().tls_certs_only([])).unwrap();
+        let count = || lanes.lanes.read().unwrap().len();
+        let burst: Vec<Taken> = (0..3 * CALLS_A_LANE).map(|_| lanes.take()).collect();
+        assert_eq!(count(), 3);
+        drop(burst);
+        let again: Vec<Taken> = (0..CALLS_A_LANE).map(|_| lanes.take()).collect();
+        assert_eq!(count(), 3);
+        let first = &lanes.lanes.read().unwrap()[0];
+        assert_eq!(first.calls.load(Ordering::Relaxed), again.len());
+    }
+}
