@@ -25,8 +25,10 @@ use crate::plan::remembered::{OpenDelivery, Remembered};
 use crate::plan::window::Coverage;
 use crate::schedule::{Schedule, ScheduleId, TriggerId};
 
+mod answers;
 mod deliveries;
 mod schedules;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod timers;

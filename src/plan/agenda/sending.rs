@@ -1,0 +1,157 @@
+//! The way of a delivery to its attempt: gates, the spacing of a catch-up, and slots have their say.
+//! What an attempt brought is `answers`' concern.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::deliveries::{Pace, State};
+use super::{Action, Agenda, AtBoot};
+use crate::clock::Moment;
+use crate::plan::breaker::{Gate, GateDue, Waiting};
+use crate::plan::catch_up::LATE;
+use crate::plan::delivery::earlier;
+use crate::plan::occurrence::IdempotencyKey;
+use crate::schedule::{CatchUp, ScheduleId};
+
+impl Agenda {
+    /// The delivery may be sent as far as its own time goes: now the ledger, gates, spacing and
+    /// slots have their say.
+    pub(super) fn ready(&mut self, key: &IdempotencyKey, now: Moment) {
+        let Some(open) = self.open.get_mut(key) else {
+            return;
+        };
+        open.state = State::Sendable;
+        if !open.written || self.is_held(key) {
+            return;
+        }
+        let Some(open) = self.open.get(key) else {
+            return;
+        };
+        let waiting = open.waiting();
+        let schedule = open.delivery.occurrence.schedule.clone();
+        if let Some(spacing) = self.spacing(key, now) {
+            let pace = self.paces.entry(schedule.clone()).or_insert(Pace {
+                free_at: now.boot,
+                waiting: BTreeSet::new(),
+            });
+            if pace.free_at > now.boot || !pace.waiting.is_empty() {
+                pace.waiting.insert(waiting);
+                self.boot.set(pace.free_at, AtBoot::Pace(schedule));
+                return;
+            }
+            pace.free_at = now.boot + spacing;
+        }
+        self.take_slot(key);
+    }
+
+    /// Puts the delivery behind the gate of its token or trigger, if one is shut.
+    pub(super) fn is_held(&mut self, key: &IdempotencyKey) -> bool {
+        let gate = self
+            .open
+            .get(key)
+            .filter(|open| !open.is_manual())
+            .and_then(|open| self.gates.shut_for(&open.delivery.target));
+        match gate {
+            Some(gate) => {
+                self.hold(key, gate);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn hold(&mut self, key: &IdempotencyKey, gate: Gate) {
+        if let Some(open) = self.open.get_mut(key) {
+            self.gates.wait(&gate, open.waiting());
+            open.state = State::Held(gate);
+        }
+    }
+
+    pub(super) fn release(&mut self, waiting: BTreeSet<Waiting>, now: Moment) {
+        for (_, key) in waiting {
+            self.ready(&key, now);
+        }
+    }
+
+    /// The oldest of a schedule's catch-up goes next.
+    pub(super) fn next_in_pace(&mut self, id: &ScheduleId, now: Moment) {
+        let Some(pace) = self.paces.get_mut(id) else {
+            return;
+        };
+        let Some((_, key)) = pace.waiting.pop_first() else {
+            self.paces.remove(id);
+            return;
+        };
+        let others = std::mem::take(&mut pace.waiting);
+        self.ready(&key, now);
+        if let Some(pace) = self.paces.get_mut(id) {
+            pace.waiting = others;
+            self.boot.set(pace.free_at, AtBoot::Pace(id.clone()));
+        }
+    }
+
+    /// How far apart the late deliveries of its schedule are sent, if this is one of them.
+    pub(super) fn spacing(&self, key: &IdempotencyKey, now: Moment) -> Option<Duration> {
+        let open = self.open.get(key)?;
+        let late = earlier(now.wall, LATE) > open.delivery.due_at;
+        let entry = self.entries.get(&open.delivery.occurrence.schedule)?;
+        match entry.schedule.policies.missed.catch_up {
+            CatchUp::All { spacing, .. } if late && !open.is_manual() => Some(spacing),
+            _ => None,
+        }
+    }
+
+    pub(super) fn take_slot(&mut self, key: &IdempotencyKey) {
+        let Some(open) = self.open.get_mut(key) else {
+            return;
+        };
+        if self.in_flight >= self.max_in_flight {
+            open.state = State::Sendable;
+            self.sendable.insert((open.delivery.due_at, key.clone()));
+            return;
+        }
+        self.in_flight += 1;
+        open.attempts += 1;
+        open.state = State::Trying;
+        self.actions.push(Action::Attempt {
+            delivery: open.delivery.clone(),
+            number: open.attempts,
+        });
+    }
+
+    pub(super) fn fill_slots(&mut self) {
+        while self.in_flight < self.max_in_flight
+            && let Some((_, key)) = self.sendable.pop_first()
+        {
+            if !self.is_held(&key) {
+                self.take_slot(&key);
+            }
+        }
+    }
+
+    pub(super) fn run_gates(&mut self, now: Moment) {
+        while let Some(due) = self.gates.due(now) {
+            match due {
+                GateDue::Open(waiting) => self.release(waiting, now),
+                GateDue::LetThrough((_, key)) if self.in_flight < self.max_in_flight => {
+                    self.take_slot(&key);
+                }
+                GateDue::LetThrough((_, key)) => {
+                    if let Some(open) = self.open.get(&key) {
+                        let gate = Gate::Trigger(open.delivery.target.trigger_id.clone());
+                        self.gates.probe_failed(&gate, now);
+                        self.hold(&key, gate);
+                    }
+                }
+                GateDue::ProbeToken(token, (_, key)) => {
+                    if let Some(open) = self.open.get(&key) {
+                        self.actions.push(Action::ProbeToken {
+                            token,
+                            trigger_id: open.delivery.target.trigger_id.clone(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
