@@ -1,0 +1,225 @@
+//! What becomes of an occurrence that can't simply be delivered: `[missed]`, `[overlap]`, `[retry]`,
+//! `[expect]`, `[limits]` and `[verify]`.
+
+use super::{Resolver, place, value};
+use crate::schedule::file::RawSchedule;
+use crate::schedule::{
+    CatchUp, Expect, Limits, Missed, Overlap, OverlapPolicy, Policies, Retry, Verify, defaults,
+};
+use crate::toml_file::written;
+
+impl Resolver {
+    pub(super) fn policies(&mut self, raw: &RawSchedule) -> Option<Policies> {
+        let retry = self.retry(raw);
+        let missed = self.missed(raw, retry.as_ref());
+        let overlap = self.overlap(raw);
+        let verify = self.verify(raw);
+        Some(Policies {
+            missed: missed?,
+            overlap: overlap?,
+            retry: retry?,
+            expect: Expect {
+                accepted_within: value(&raw.expect.accepted_within),
+                finished_within: value(&raw.expect.finished_within),
+                approved_within: value(&raw.expect.approved_within)
+                    .unwrap_or(defaults::APPROVED_WITHIN),
+            },
+            limits: Limits {
+                per_day: value(&raw.limits.per_day),
+                per_hour: value(&raw.limits.per_hour),
+            },
+            verify: verify?,
+        })
+    }
+
+    pub(super) fn missed(&mut self, raw: &RawSchedule, retry: Option<&Retry>) -> Option<Missed> {
+        let missed = &raw.missed;
+        let within = value(&missed.within).unwrap_or(defaults::MISSED.within);
+        self.positive("missed.within", &missed.within);
+        let catch_up = match missed.catch_up.as_ref().map(|field| field.value.as_str()) {
+            None => defaults::MISSED.catch_up,
+            Some("latest") => CatchUp::Latest,
+            Some("none") => CatchUp::None,
+            Some("all") => CatchUp::All {
+                at_most: value(&missed.at_most).unwrap_or(defaults::AT_MOST),
+                spacing: value(&missed.spacing).unwrap_or(defaults::SPACING),
+            },
+            Some(word) => {
+                let place = place(&missed.catch_up);
+                self.error(
+                    place,
+                    format!("unknown catch-up `{word}`"),
+                    "it is one of `none`, `latest`, `all`",
+                );
+                return None;
+            }
+        };
+        if !matches!(catch_up, CatchUp::All { .. }) {
+            for (key, place) in [
+                ("at_most", place(&missed.at_most)),
+                ("spacing", place(&missed.spacing)),
+            ] {
+                if place.is_some() {
+                    self.note(
+                        place,
+                        format!("`missed.{key}` has no effect without `catch_up = \"all\"`"),
+                    );
+                }
+            }
+        }
+        if let Some(retry) = retry
+            && catch_up != CatchUp::None
+            && within < retry.give_up_after
+            && !within.is_zero()
+        {
+            let place = missed
+                .within
+                .as_ref()
+                .or(raw.retry.give_up_after.as_ref())
+                .and_then(|field| field.span.clone());
+            self.note(place, format!(
+                "`missed.within` of {} cuts `retry.give_up_after` of {}: a delivery expires {} after its scheduled time",
+                written(within), written(retry.give_up_after), written(within)
+            ));
+        }
+        Some(Missed { catch_up, within })
+    }
+
+    pub(super) fn overlap(&mut self, raw: &RawSchedule) -> Option<Overlap> {
+        self.positive("overlap.stuck_after", &raw.overlap.stuck_after);
+        let policy = match raw
+            .overlap
+            .policy
+            .as_ref()
+            .map(|field| field.value.as_str())
+        {
+            None => defaults::OVERLAP.policy,
+            Some("allow") => OverlapPolicy::Allow,
+            Some("skip") => OverlapPolicy::Skip,
+            Some("queue") => OverlapPolicy::Queue,
+            Some(word) => {
+                let place = place(&raw.overlap.policy);
+                self.error(
+                    place,
+                    format!("unknown overlap policy `{word}`"),
+                    "it is one of `allow`, `skip`, `queue`",
+                );
+                return None;
+            }
+        };
+        Some(Overlap {
+            policy,
+            stuck_after: value(&raw.overlap.stuck_after).unwrap_or(defaults::OVERLAP.stuck_after),
+        })
+    }
+
+    pub(super) fn retry(&mut self, raw: &RawSchedule) -> Option<Retry> {
+        let retry = &raw.retry;
+        for (key, field) in [
+            ("retry.give_up_after", &retry.give_up_after),
+            ("retry.first_delay", &retry.first_delay),
+            ("retry.max_delay", &retry.max_delay),
+        ] {
+            self.positive(key, field);
+        }
+        let policy = Retry {
+            give_up_after: value(&retry.give_up_after).unwrap_or(defaults::RETRY.give_up_after),
+            first_delay: value(&retry.first_delay).unwrap_or(defaults::RETRY.first_delay),
+            max_delay: value(&retry.max_delay).unwrap_or(defaults::RETRY.max_delay),
+        };
+        if policy.give_up_after > defaults::LONGEST_GIVE_UP_AFTER {
+            let place = place(&retry.give_up_after);
+            self.error(
+                place,
+                format!("`retry.give_up_after` of {} is over 24h", written(policy.give_up_after)),
+                "write at most \"24h\": how long the API remembers a key is not documented, and a later retry might fire twice",
+            );
+            return None;
+        }
+        if policy.first_delay > policy.max_delay {
+            let place = retry
+                .first_delay
+                .as_ref()
+                .or(retry.max_delay.as_ref())
+                .and_then(|field| field.span.clone());
+            self.error(
+                place,
+                format!(
+                    "`retry.first_delay` of {} is over `retry.max_delay` of {}",
+                    written(policy.first_delay),
+                    written(policy.max_delay)
+                ),
+                "make `max_delay` the longer one",
+            );
+            return None;
+        }
+        Some(policy)
+    }
+
+    pub(super) fn verify(&mut self, raw: &RawSchedule) -> Option<Option<Verify>> {
+        let verify = &raw.verify;
+        self.positive("verify.within", &verify.within);
+        let Some(url) = &verify.url else {
+            if verify.table.is_some() {
+                self.error(
+                    verify.table.clone(),
+                    "`[verify]` has no `url`",
+                    "add the `url` at which the result can be read",
+                );
+                return None;
+            }
+            return Some(None);
+        };
+        if !url.value.starts_with("https://") && !url.value.starts_with("http://") {
+            self.error(
+                url.span.clone(),
+                format!("`verify.url` `{}` is no http address", url.value),
+                "write an address that starts with https://",
+            );
+            return None;
+        }
+        let contains = match &verify.contains {
+            Some(field) => Some(self.template(Some(field))?),
+            None => None,
+        };
+        Some(Some(Verify {
+            url: self.template(Some(url))?,
+            contains,
+            within: value(&verify.within).unwrap_or(defaults::VERIFY_WITHIN),
+            headers_from: verify
+                .headers_from
+                .as_ref()
+                .map(|field| field.value.clone().into()),
+        }))
+    }
+
+    /// Policies that are understood but whose machinery is still to come are never silently ignored.
+    pub(super) fn not_in_force_yet(&mut self, raw: &RawSchedule) {
+        if let Some(field) = raw
+            .overlap
+            .policy
+            .as_ref()
+            .filter(|field| matches!(field.value.as_str(), "skip" | "queue"))
+        {
+            self.note(
+                field.span.clone(),
+                format!(
+                    "`[overlap] policy = \"{}\"` is not in force yet: occurrences overlap",
+                    field.value
+                ),
+            );
+        }
+        for (key, place, meanwhile) in [
+            ("expect", &raw.expect.table, "no deadline alerts"),
+            ("limits", &raw.limits.table, "nothing is limited"),
+            ("verify", &raw.verify.table, "no result is looked up"),
+        ] {
+            if place.is_some() {
+                self.note(
+                    place.clone(),
+                    format!("`[{key}]` is not in force yet: {meanwhile}"),
+                );
+            }
+        }
+    }
+}

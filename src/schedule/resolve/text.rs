@@ -1,0 +1,213 @@
+//! What it says: `[event]`, `input`, `input_file` and `conversation`, each template rendered once.
+
+use jiff::Timestamp;
+
+use super::{Context, Place, Resolver};
+use crate::plan::delivery::{self, Window};
+use crate::plan::occurrence::{Namespace, Occurrence};
+use crate::schedule::file::{RawEvent, RawSchedule};
+use crate::schedule::message::{Message, Template, TemplateError, Variables};
+use crate::schedule::problem::Problem;
+use crate::schedule::recurrence::{Naming, Slot};
+use crate::schedule::{Conversation, Schedule, defaults};
+use crate::toml_file::{Field, list};
+
+impl Resolver {
+    pub(super) fn message(
+        &mut self,
+        raw: &RawSchedule,
+        input_file: Option<Result<String, String>>,
+        context: &Context,
+    ) -> Option<Message> {
+        let event = &raw.event;
+        if let (Some(input), Some(_)) = (&raw.input, &raw.input_file) {
+            self.error(
+                input.span.clone(),
+                "`input` and `input_file` exclude each other",
+                "keep one of them",
+            );
+            return None;
+        }
+        let update_text = self.template(event.update_text.as_ref());
+        let marker = match &event.marker {
+            Some(field) => self.template(Some(field)),
+            None => self.parse_template(defaults::MARKER, |_| None),
+        };
+        let input = match (&raw.input, &raw.input_file, input_file) {
+            (Some(field), ..) => Some(self.template(Some(field))?),
+            (None, Some(field), Some(Ok(text))) => {
+                let place = field.span.clone();
+                Some(self.parse_template(&text, |_| place.clone())?)
+            }
+            (None, Some(field), Some(Err(reason))) => {
+                self.error(
+                    field.span.clone(),
+                    reason,
+                    "name a readable file inside the schedules folder",
+                );
+                return None;
+            }
+            (None, ..) => None,
+        };
+        if event.update_text.is_none() && raw.input.is_none() && raw.input_file.is_none() {
+            self.missing(
+                "it does not say what to tell the agent",
+                "add `[event]` with `update_text`, or `input`, or `input_file`",
+            );
+            return None;
+        }
+        let destination = event.output_destination.as_ref().map(|field| &field.value);
+        let message = Message {
+            source_system: event
+                .source_system
+                .as_ref()
+                .map_or(defaults::SOURCE_SYSTEM, |field| &field.value)
+                .into(),
+            output_destination: destination
+                .or(context.output_destination.as_ref())
+                .map(|text| text.as_str().into()),
+            update_text,
+            marker: marker?,
+            input,
+        };
+        let incomplete = event.update_text.is_some() && message.update_text.is_none();
+        (!incomplete).then_some(message)
+    }
+
+    pub(super) fn conversation(&mut self, raw: &RawSchedule) -> Option<Conversation> {
+        let Some(field) = &raw.conversation else {
+            return Some(Conversation::Occurrence);
+        };
+        const WORDS: [&str; 6] = ["occurrence", "schedule", "day", "week", "month", "none"];
+        Some(match field.value.as_str() {
+            "occurrence" => Conversation::Occurrence,
+            "schedule" => Conversation::Schedule,
+            "day" => Conversation::Day,
+            "week" => Conversation::Week,
+            "month" => Conversation::Month,
+            "none" => Conversation::None,
+            text if text.contains("{{") => Conversation::Template(self.template(Some(field))?),
+            word => {
+                let help = format!("it is one of {}, or a template", list(&WORDS));
+                self.error(
+                    field.span.clone(),
+                    format!("unknown conversation `{word}`"),
+                    help,
+                );
+                return None;
+            }
+        })
+    }
+
+    pub(super) fn template(&mut self, field: Option<&Field<String>>) -> Option<Template> {
+        let field = field?;
+        self.parse_template(&field.value, |range| match range {
+            Some(range) => field.part(range),
+            None => field.span.clone(),
+        })
+    }
+
+    pub(super) fn parse_template(
+        &mut self,
+        source: &str,
+        place: impl Fn(Place) -> Place,
+    ) -> Option<Template> {
+        match Template::parse(source) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                self.template_problem(&error, &place);
+                None
+            }
+        }
+    }
+
+    pub(super) fn template_problem(
+        &mut self,
+        error: &TemplateError,
+        place: impl Fn(Place) -> Place,
+    ) {
+        let problem =
+            Problem::error(&self.path, error.message.clone()).at(place(error.range.clone()));
+        self.problems.push(problem.help(error.help.clone()));
+    }
+
+    /// A template may have the right syntax and still name what is not there: render each one once.
+    pub(super) fn render_once(
+        &mut self,
+        schedule: &Schedule,
+        event: &RawEvent,
+        input: &Option<Field<String>>,
+        conversation: &Option<Field<String>>,
+        now: Timestamp,
+    ) {
+        let variables = sample(schedule, now);
+        let message = &schedule.message;
+        let conversation_template = match &schedule.conversation {
+            Conversation::Template(template) => Some(template),
+            _ => None,
+        };
+        let templates = [
+            (message.update_text.as_ref(), event.update_text.as_ref()),
+            (Some(&message.marker), event.marker.as_ref()),
+            (conversation_template, conversation.as_ref()),
+        ];
+        let mut all_render = true;
+        for (template, field) in templates {
+            if let Some(Err(error)) = template.map(|template| message.render(template, &variables))
+            {
+                all_render = false;
+                self.template_problem(&error, |range| {
+                    field.and_then(|field| match range {
+                        Some(range) => field.part(range),
+                        None => field.span.clone(),
+                    })
+                });
+            }
+        }
+        if !all_render {
+            return;
+        }
+        match message.text(&variables) {
+            Err(error) => self.template_problem(&error, |range| {
+                input.as_ref().and_then(|field| match range {
+                    Some(range) => field.part(range),
+                    None => field.span.clone(),
+                })
+            }),
+            Ok(text) if text.chars().count() > defaults::LONGEST_USUAL_INPUT => {
+                let problem = Problem::warning(
+                    &self.path,
+                    format!(
+                        "its text has {} characters; the API's limit is not documented, and other clients stop at {}",
+                        text.chars().count(),
+                        defaults::LONGEST_USUAL_INPUT
+                    ),
+                );
+                self.problems
+                    .push(problem.help("shorten it, or see that the agent gets all of it"));
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The values of the next occurrence, or of one right now.
+fn sample(schedule: &Schedule, now: Timestamp) -> Variables {
+    let at = schedule
+        .recurrence
+        .next_after(now)
+        .map_or(now, |slot| slot.at);
+    let slot = Slot {
+        at,
+        naming: Naming::Utc,
+        excluded: false,
+    };
+    let occurrence = Occurrence::scheduled(&schedule.id, &schedule.recurrence, &slot);
+    let request_id = occurrence.request_id(&Namespace::default());
+    let window = Window {
+        start: at,
+        end: at,
+        missed_count: 0,
+    };
+    delivery::variables(schedule, &occurrence, &request_id, at, window)
+}
