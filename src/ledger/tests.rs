@@ -15,7 +15,7 @@ use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
 use crate::plan::occurrence::{Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
-use crate::plan::remembered::{OpenDelivery, RememberedSchedule};
+use crate::plan::remembered::{AcceptedDelivery, OpenDelivery, RememberedSchedule};
 use crate::plan::window::Span;
 use crate::schedule::{ScheduleId, Target, TriggerId};
 
@@ -219,6 +219,7 @@ fn what_is_open_is_remembered_with_its_key_and_bytes() {
                 retry_at: Some(at("08:00:09.5")),
                 outcome_unknown: true,
             }],
+            accepted: vec![],
         }
     );
 }
@@ -257,6 +258,14 @@ fn what_ended_is_remembered_as_covered_or_missed() {
         }]
     );
     assert!(remembered.open.is_empty());
+    assert_eq!(
+        remembered.accepted,
+        [AcceptedDelivery {
+            schedule: id("a"),
+            idempotency_key: delivery(8).idempotency_key.clone(),
+            opened_at: at("08:00:00"),
+        }]
+    );
 }
 
 #[test]

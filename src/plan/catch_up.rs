@@ -150,7 +150,7 @@ fn is_on_date(at: Timestamp, date: jiff::civil::Date, recurrence: &Recurrence) -
 }
 
 impl Stretch {
-    fn of(why: Skip, slot: &Slot) -> Self {
+    pub fn of(why: Skip, slot: &Slot) -> Self {
         Self {
             why,
             first: slot.at,

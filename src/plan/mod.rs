@@ -7,6 +7,7 @@ pub mod catch_up;
 pub mod delivery;
 pub mod fact;
 pub mod jitter;
+pub mod limits;
 pub mod occurrence;
 pub mod outcome;
 pub mod remembered;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::plan::delivery::Delivery;
+use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::window::Span;
 use crate::schedule::ScheduleId;
 
@@ -19,6 +20,8 @@ pub struct Remembered {
     pub schedules: Vec<RememberedSchedule>,
     /// Deliveries without a verdict, in the order of their scheduled times.
     pub open: Vec<OpenDelivery>,
+    /// Deliveries that were accepted lately enough to count for a limit ([`crate::plan::limits`]).
+    pub accepted: Vec<AcceptedDelivery>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,13 @@ pub struct RememberedSchedule {
     pub covered_until: Timestamp,
     /// What lies beyond `covered_until`.
     pub spans: Vec<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedDelivery {
+    pub schedule: ScheduleId,
+    pub idempotency_key: IdempotencyKey,
+    pub opened_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -74,7 +74,6 @@ pub struct RawExpect {
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawLimits {
-    pub table: Option<Range<usize>>,
     pub per_day: Option<Field<u32>>,
     pub per_hour: Option<Field<u32>>,
 }
@@ -134,8 +133,7 @@ impl RawSchedule {
                 finished_within: table.get("finished_within"),
                 approved_within: table.get("approved_within"),
             }),
-            limits: section(table, "limits", |table, place| RawLimits {
-                table: Some(place),
+            limits: section(table, "limits", |table, _| RawLimits {
                 per_day: table.get("per_day"),
                 per_hour: table.get("per_hour"),
             }),
@@ -195,7 +193,7 @@ impl RawSchedule {
             } table: self.expect.table),
             limits: filled!(self.limits, defaults.limits, RawLimits {
                 per_day, per_hour
-            } table: self.limits.table),
+            }),
             verify: filled!(self.verify, defaults.verify, RawVerify {
                 url, contains, within, headers_from
             } table: self.verify.table),

@@ -170,7 +170,10 @@ async fn check_counts_and_its_exit_code_tells_errors_from_notes() {
         (good.status.code(), out(&good).as_str()),
         (Some(0), "1 valid schedule; no problems\n")
     );
-    world.schedule("noted", &format!("{DAILY}\n[limits]\nper_day = 5\n"));
+    world.schedule(
+        "noted",
+        &format!("{DAILY}\n[expect]\nfinished_within = \"1h\"\n"),
+    );
     let noted = world.run(&["check"]);
     assert_eq!(noted.status.code(), Some(0));
     assert!(

@@ -9,8 +9,9 @@ use rusqlite::{Connection, Row};
 use super::values::{At, Count, Text};
 use super::{Store, rows, unreadable};
 use crate::ledger::LedgerError;
-use crate::plan::delivery::{Body, Delivery};
-use crate::plan::remembered::{OpenDelivery, Remembered, RememberedSchedule};
+use crate::plan::delivery::{Body, Delivery, Verdict};
+use crate::plan::limits::LONGEST_DAY;
+use crate::plan::remembered::{AcceptedDelivery, OpenDelivery, Remembered, RememberedSchedule};
 use crate::plan::window::Span;
 use crate::schedule::ScheduleId;
 
@@ -44,6 +45,7 @@ impl Store {
             newest: self.marks.newest,
             schedules,
             open: self.open_deliveries(now)?,
+            accepted: self.accepted_since(now.checked_sub(LONGEST_DAY).unwrap_or(now))?,
         })
     }
 
@@ -102,6 +104,28 @@ impl Store {
                 })
             })?
             .collect()
+    }
+
+    /// From the newest back, so that it costs no more than what it gives.
+    fn accepted_since(&self, since: Timestamp) -> rusqlite::Result<Vec<AcceptedDelivery>> {
+        let mut newest_first = self.connection.prepare(
+            "SELECT schedule, idempotency_key, opened_at, ended_at, verdict FROM deliveries
+             WHERE position IS NOT NULL ORDER BY position DESC",
+        )?;
+        let mut rows = newest_first.query([])?;
+        let mut accepted = Vec::new();
+        while let Some(row) = rows.next()?
+            && row.get::<_, At>("ended_at")?.0 >= since
+        {
+            if row.get_ref("verdict")?.as_str()? == Verdict::Accepted.word() {
+                accepted.push(AcceptedDelivery {
+                    schedule: row.get::<_, Text<_>>("schedule")?.0,
+                    idempotency_key: rows::key(row)?,
+                    opened_at: row.get::<_, At>("opened_at")?.0,
+                });
+            }
+        }
+        Ok(accepted)
     }
 }
 

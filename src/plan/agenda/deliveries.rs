@@ -192,6 +192,9 @@ impl Agenda {
         let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
+        if let Some(openings) = self.openings.get_mut(&schedule) {
+            openings.add(key.clone(), open.delivery.opened_at);
+        }
         self.open_by_schedule
             .insert((schedule, scheduled_at, key.clone()));
         self.open.insert(key, open);
@@ -296,6 +299,11 @@ impl Agenda {
             return;
         };
         let delivery = open.delivery;
+        if verdict != Verdict::Accepted
+            && let Some(openings) = self.openings.get_mut(&delivery.occurrence.schedule)
+        {
+            openings.remove(key);
+        }
         let covered_until = match delivery.occurrence.origin {
             Origin::Manual => None,
             Origin::Schedule => self.coverage(&delivery.occurrence.schedule, |coverage| {

@@ -20,6 +20,7 @@ use crate::clock::{Boottime, Moment, Wake};
 use crate::plan::breaker::{Gate, Gates, Waiting};
 use crate::plan::delivery::{Delivery, earlier};
 use crate::plan::fact::Fact;
+use crate::plan::limits::Openings;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
 use crate::plan::remembered::{OpenDelivery, Remembered};
 use crate::plan::window::Coverage;
@@ -120,6 +121,8 @@ pub struct Agenda {
     boot: Timers<Boottime, AtBoot>,
     gates: Gates,
     paces: HashMap<ScheduleId, Pace>,
+    /// Of schedules with limits.
+    openings: HashMap<ScheduleId, Openings>,
     /// Those that wait for a free slot alone, by due time.
     sendable: BTreeSet<Waiting>,
     in_flight: usize,
@@ -178,6 +181,7 @@ impl Agenda {
             boot: Timers::new(),
             gates: Gates::default(),
             paces: HashMap::new(),
+            openings: HashMap::new(),
             sendable: BTreeSet::new(),
             in_flight: 0,
             actions: Vec::new(),
@@ -192,7 +196,15 @@ impl Agenda {
                 },
             );
         }
+        for it in remembered.accepted {
+            let openings = agenda.openings.entry(it.schedule).or_default();
+            openings.add(it.idempotency_key, it.opened_at);
+        }
         for open in remembered.open {
+            let delivery = &open.delivery;
+            let schedule = delivery.occurrence.schedule.clone();
+            let openings = agenda.openings.entry(schedule).or_default();
+            openings.add(delivery.idempotency_key.clone(), delivery.opened_at);
             agenda.take_over(open, now);
         }
         if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {

@@ -73,6 +73,11 @@ impl Agenda {
         if schedule.enabled && !self.is_in_force(&id) {
             self.begin(&schedule, from_now_on);
         }
+        if schedule.policies.limits.is_any() {
+            self.openings.entry(id.clone()).or_default();
+        } else {
+            self.openings.remove(&id);
+        }
         self.clear_wake(&id);
         self.entries.insert(
             id.clone(),
@@ -307,6 +312,10 @@ impl Agenda {
         if has_its_delivery || self.is_open(id, slot.at) {
             return;
         }
+        if !self.is_allowed(&schedule, now) {
+            self.withdraw_prepared(id);
+            return self.skip(id, Stretch::of(Skip::Limit, slot), now);
+        }
         self.displace_waiting(&schedule, slot.at, now);
         let (delivery, written) = match self.take_prepared(&schedule, slot, opened) {
             Some(prepared) => (prepared.delivery, prepared.written),
@@ -324,6 +333,15 @@ impl Agenda {
         } else {
             self.ready(&delivery.idempotency_key, now);
         }
+    }
+
+    /// Whether the schedule's limits let one more delivery open now.
+    fn is_allowed(&self, schedule: &Schedule, now: Moment) -> bool {
+        let limits = schedule.policies.limits;
+        let zone = &schedule.recurrence.zone.tz;
+        self.openings
+            .get(&schedule.id)
+            .is_none_or(|openings| openings.allow(limits, zone, now.wall))
     }
 
     /// What was written ahead for `slot`, if it still says what would be said now: what it relied on

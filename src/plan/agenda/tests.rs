@@ -294,6 +294,7 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
             spans: vec![],
         }],
         open: vec![],
+        accepted: vec![],
     }
 }
 
@@ -691,6 +692,39 @@ fn a_refused_trigger_lets_one_through_and_opens_for_all() {
     23T09:01:00 send b-20261123T0900 #2 (09:00-09:00 missed 0)
     23T09:01:00 accepted b-20261123T0900
     23T09:01:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn s22_limits_count_what_is_open_or_accepted_and_never_stop_a_hand() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    let mut limited = schedule("a", "*/10 * * * *");
+    limited.policies.limits.per_hour = Some(2);
+    world.put(limited.clone());
+    world.answers = [Outcome::Rejected].into();
+    world.live_until("2026-11-23T09:35:00Z");
+    let (_, actions) = world.agenda.trigger(&limited, world.now);
+    world.act(actions);
+    world.live_until("2026-11-23T10:15:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:50-09:00 missed 0)
+    23T09:00:00 rejected a-20261123T090000Z
+    23T09:10:00 send a-20261123T091000Z #1 (08:50-09:10 missed 1)
+    23T09:10:00 accepted a-20261123T091000Z
+    23T09:20:00 send a-20261123T092000Z #1 (09:10-09:20 missed 0)
+    23T09:20:00 accepted a-20261123T092000Z
+    23T09:30:00 withdraw a-20261123T093000Z
+    23T09:30:00 skipped 23T09:30..23T09:30 x1: limit
+    23T09:35:00 send a-manual-20261123T093500.000Z #1 (09:20-09:35 missed 1)
+    23T09:35:00 accepted a-manual-20261123T093500.000Z
+    23T09:40:00 withdraw a-20261123T094000Z
+    23T09:40:00 skipped 23T09:40..23T09:40 x1: limit
+    23T09:50:00 withdraw a-20261123T095000Z
+    23T09:50:00 skipped 23T09:50..23T09:50 x1: limit
+    23T10:00:00 send a-20261123T100000Z #1 (09:20-10:00 missed 3)
+    23T10:00:00 accepted a-20261123T100000Z
+    23T10:10:00 send a-20261123T101000Z #1 (10:00-10:10 missed 0)
+    23T10:10:00 accepted a-20261123T101000Z
     ");
 }
 

@@ -211,7 +211,6 @@ impl Resolver {
         }
         for (key, place, meanwhile) in [
             ("expect", &raw.expect.table, "no deadline alerts"),
-            ("limits", &raw.limits.table, "nothing is limited"),
             ("verify", &raw.verify.table, "no result is looked up"),
         ] {
             if place.is_some() {
