@@ -4,6 +4,7 @@ mod cron;
 mod delivery;
 mod docs;
 mod files;
+mod fuzz;
 mod laws;
 mod reload;
 mod sandbox;
