@@ -50,8 +50,8 @@ pub enum RunError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Reload(#[from] ReloadError),
-    #[error("SIGHUP can't be caught")]
-    HangUp(#[source] std::io::Error),
+    #[error("signals can't be caught")]
+    Signal(#[source] std::io::Error),
     #[error("the daemon's chores can't be started; look at `[chores]` in triggerd.toml")]
     Chores(#[from] tokio_cron_scheduler::JobSchedulerError),
 }
@@ -76,7 +76,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
         reconfigure,
     } = parts;
     // From the first moment on, so that a reload during a long start does not end the process.
-    let hang_up = systemd::hang_up().map_err(RunError::HangUp)?;
+    let hang_up = systemd::hang_up().map_err(RunError::Signal)?;
+    systemd::survive_file_size_limit().map_err(RunError::Signal)?;
     let now = clock.now();
     let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
     reload::look_at_tokens(&tokens, &settings.tokens);

@@ -50,6 +50,16 @@ pub fn stop_signal() -> io::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Has a file that reached its limit be an error of the write, which the ledger can bear, rather
+/// than the end of the process (setrlimit(2), RLIMIT_FSIZE).
+///
+/// # Errors
+/// If the signal can't be caught.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // Caught is enough; whether it is ever looked at makes no difference.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// SIGHUP: read everything again.
 ///
 /// # Errors

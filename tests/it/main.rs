@@ -3,6 +3,7 @@ mod crash;
 mod cron;
 mod delivery;
 mod docs;
+mod faults;
 mod files;
 mod fuzz;
 mod laws;
