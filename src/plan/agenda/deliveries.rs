@@ -11,7 +11,8 @@ use super::schedules::Written;
 use super::{Action, Agenda, AtBoot, AtWall};
 use crate::clock::{Boottime, Moment};
 use crate::plan::breaker::{Gate, Waiting};
-use crate::plan::delivery::{Delivery, Opened, Skip, Verdict};
+use crate::plan::catch_up::LATE;
+use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, earlier};
 use crate::plan::fact::{Attempt, Ending, Fact};
 use crate::plan::occurrence::{IdempotencyKey, Occurrence, Origin};
 use crate::plan::remembered::OpenDelivery;
@@ -174,13 +175,16 @@ impl Agenda {
     pub(super) fn take_over_as_open(&mut self, remembered: OpenDelivery, now: Moment) {
         let waits_until = remembered.retry_at.filter(|at| *at > now.wall);
         let key = remembered.delivery.idempotency_key.clone();
-        let jittering = remembered.attempts == 0 && remembered.delivery.due_at > now.wall;
+        let due_at = remembered.delivery.due_at;
+        // Late it fires like any other; only what is missed by now waits, and makes way for a newer one.
+        let fires_when_due = remembered.attempts == 0 && due_at >= earlier(now.wall, LATE);
         let mut open = Open::new(remembered.delivery, true, now);
         open.attempts = remembered.attempts;
         // The process before may have ended with a call under way.
-        open.outcome_unknown = remembered.outcome_unknown || (waits_until.is_none() && !jittering);
+        open.outcome_unknown =
+            remembered.outcome_unknown || (waits_until.is_none() && due_at <= now.wall);
         self.open_delivery(open);
-        if jittering {
+        if fires_when_due {
             self.wait_out_jitter(&key);
         } else {
             self.wait_until(&key, on_boot(waits_until.unwrap_or(now.wall), now));

@@ -399,6 +399,41 @@ fn s07_up_to_30_s_late_fires_whatever_the_policy() {
 }
 
 #[test]
+fn s07_what_a_crash_interrupted_is_late_and_fires_beside_the_next_one() {
+    let mut before = World::at("2026-11-23T08:59:50Z");
+    before.put(schedule("a", "*/5 * * * * *"));
+    before.holds_answers = true;
+    before.live_until("2026-11-23T08:59:55Z");
+    let interrupted = OpenDelivery {
+        delivery: before.held.remove(0),
+        attempts: 0,
+        retry_at: None,
+        outcome_unknown: false,
+    };
+    for restart in ["2026-11-23T09:00:01Z", "2026-11-23T09:00:26Z"] {
+        let remembered = Remembered {
+            open: vec![interrupted.clone()],
+            ..remembered("a", "2026-11-23T08:59:55Z")
+        };
+        let mut after = World::restarted(restart, remembered);
+        after.put(schedule("a", "*/5 * * * * *"));
+        let story = after.story();
+        match restart {
+            "2026-11-23T09:00:01Z" => insta::assert_snapshot!(story, @"
+            23T09:00:01 send a-20261123T085955Z #1 (08:59-08:59 missed 0)
+            23T09:00:01 accepted a-20261123T085955Z
+            23T09:00:01 send a-20261123T090000Z #1 (08:59-09:00 missed 0)
+            23T09:00:01 accepted a-20261123T090000Z
+            "),
+            _ => insta::assert_snapshot!(story.lines().take(2).collect::<Vec<_>>().join("\n"), @"
+            23T09:00:26 skipped a-20261123T085955Z: superseded (outcome unknown)
+            23T09:00:26 send a-20261123T090000Z #1 (08:59-09:00 missed 0)
+            "),
+        }
+    }
+}
+
+#[test]
 fn s08_latest_of_the_missed_only_the_newest_is_delivered() {
     let mut world = World::at("2026-11-20T17:30:00Z");
     world.put(schedule("a", "0 * * * *"));
