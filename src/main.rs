@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let mut out = std::io::stdout();
     match cli::run(Cli::parse(), &mut out) {
         Ok(code) => code,
+        Err(error) if cli::reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to if standard error is closed.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");

@@ -51,6 +51,10 @@ pub(super) fn run(args: &Args, flags: &Flags, out: &mut dyn Write) -> anyhow::Re
             false => &args.paths,
         };
         for path in paths {
+            if Some(path) == settings.file.as_ref() {
+                // It was looked at as what it is.
+                continue;
+            }
             found.look_at(path, &settings.context, now);
         }
     }
@@ -92,10 +96,19 @@ impl Found {
             false => watch::Change::Paths([file.clone()].into()),
         };
         catalog.look(&change, now);
-        let nothing_there = !is_folder && file.symlink_metadata().is_err();
-        if nothing_there || (!is_folder && read::named(&file) == read::Named::Ignored) {
-            let problem = Problem::error(path, "it is no schedule file")
+        if !is_folder && file.symlink_metadata().is_err() {
+            let problem = Problem::error(path, "there is no such file or folder")
+                .help("name another, or set `schedules` or `--schedules` to the folder");
+            self.problems.push(problem);
+        } else if !is_folder && read::named(&file) == read::Named::Ignored {
+            let problem = Problem::error(path, "it is not a schedule file")
                 .help("name a folder, or a file that ends in `.toml`");
+            self.problems.push(problem);
+        }
+        if is_folder && catalog.schedules().next().is_none() && catalog.problems().next().is_none()
+        {
+            let problem = Problem::warning(path, "the folder has no schedules")
+                .help("put a file such as `weekly-report.toml` into it, or name another folder");
             self.problems.push(problem);
         }
         self.schedules += catalog.schedules().count();

@@ -162,11 +162,9 @@ impl<'a> Row<'a> {
     fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         match self {
             Row::Delivery(row) => {
-                write!(
-                    out,
-                    "{}  {:9} {}",
-                    row.scheduled_at, row.verdict, row.request_id
-                )?;
+                // Manual triggers happen between seconds, and their request id tells when.
+                let second = row.scheduled_at.get(..19).unwrap_or(&row.scheduled_at);
+                write!(out, "{second}Z  {:9} {}", row.verdict, row.request_id)?;
                 if let Some(reason) = row.reason {
                     write!(out, "  {reason}")?;
                 }

@@ -1,7 +1,7 @@
 //! The commands, one file each: what they take, and what they print. None of them decides anything.
 
 use std::cell::OnceCell;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::schedule::Schedule;
 use crate::schedule::problem::{Problem, Severity};
 use crate::settings::{Flags, Settings};
 use crate::telemetry::{self, LogFormat};
-use crate::toml_file::nearest;
+use crate::toml_file::{list, nearest};
 
 mod check;
 mod demo;
@@ -31,6 +31,7 @@ mod preview;
 mod run;
 mod sandbox;
 mod trigger;
+mod when;
 
 /// Wakes ChatGPT Workspace Agents on schedule
 ///
@@ -46,22 +47,25 @@ pub struct Cli {
     command: Command,
 }
 
+/// So that a command's own options come first in its help.
+const EVERYWHERE: &str = "Options of every command";
+
 #[derive(Debug, clap::Args)]
 struct Global {
     /// The daemon's own file [default: ./triggerd.toml, then /etc/triggerd/triggerd.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
 
     /// The folder of schedule files
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     schedules: Option<PathBuf>,
 
     /// The folder of the ledger
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = EVERYWHERE)]
     state: Option<PathBuf>,
 
     /// How log lines look, on standard error
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = EVERYWHERE)]
     log_format: Option<LogFormat>,
 }
 
@@ -119,6 +123,18 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Whether it failed only because nobody reads its output any more, as `head` does.
+pub fn reader_has_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_json = cause.downcast_ref::<serde_json::Error>();
+        let kind = cause
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or(of_json.and_then(serde_json::Error::io_error_kind));
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
 fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -173,17 +189,20 @@ impl Workplace {
             return Ok(schedules);
         }
         let folder = &self.settings.schedules;
-        std::fs::read_dir(folder).with_context(|| {
-            format!(
-                "the schedules folder `{}` can't be read; name another with `--schedules`",
+        if let Err(error) = std::fs::read_dir(folder) {
+            bail!(
+                "the schedules folder `{}` can't be read: {error}; name another with `--schedules`",
                 folder.display()
-            )
-        })?;
+            );
+        }
         let mut catalog = Catalog::new(folder.clone(), self.settings.context.clone());
         catalog.look(&watch::Change::Everything, self.clock.now());
         Ok(self.catalog.get_or_init(|| Schedules { catalog }))
     }
 }
+
+/// More schedules than a message should name.
+const MOST_NAMES: usize = 8;
 
 /// The valid schedules of a folder.
 pub(crate) struct Schedules {
@@ -212,10 +231,13 @@ impl Schedules {
             bail!("`{name}` can't be used\n{}", drawn(&problems, text));
         }
         let names: Vec<&str> = self.schedules().map(|it| it.id.as_str()).collect();
-        Err(match nearest(name, &names) {
-            Some(near) => anyhow!("there is no schedule `{name}`; did you mean `{near}`"),
-            None => anyhow!("there is no schedule `{name}`; `triggerd check` names what there is"),
-        })
+        let way_out = match nearest(name, &names) {
+            Some(near) => format!("did you mean `{near}`"),
+            None if names.is_empty() => "the folder has no valid one".to_owned(),
+            None if names.len() <= MOST_NAMES => format!("the folder has {}", list(&names)),
+            None => "`triggerd next --count 1` names what there is".to_owned(),
+        };
+        Err(anyhow!("there is no schedule `{name}`; {way_out}"))
     }
 }
 

@@ -4,13 +4,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
 use jiff::Timestamp;
-use jiff::fmt::temporal::Pieces;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::Serialize;
 
-use crate::cli::Workplace;
+use crate::cli::{Workplace, when::When};
 use crate::plan::jitter;
 use crate::schedule::cron::CronExpr;
 use crate::schedule::message::rfc3339;
@@ -26,7 +24,7 @@ use crate::schedule::{Schedule, ScheduleId};
     triggerd next --expr '30 2 * * *' --timezone America/New_York --from 2026-03-07T20:00:00Z")]
 pub(super) struct Args {
     /// The schedules; all of the folder if none is named
-    #[arg(value_name = "SCHEDULE", conflicts_with = "expr")]
+    #[arg(conflicts_with = "expr", value_name = "SCHEDULE")]
     names: Vec<String>,
 
     /// How many occurrences of each
@@ -35,15 +33,15 @@ pub(super) struct Args {
 
     /// Begin after this instant: RFC 3339, or local to the schedule's zone
     #[arg(long, value_name = "TIME")]
-    from: Option<String>,
+    from: Option<When>,
 
     /// One cron expression instead of the folder's schedules
-    #[arg(long, value_name = "CRON", requires = "timezone")]
-    expr: Option<String>,
+    #[arg(long, value_name = "CRON", requires = "timezone", value_parser = cron)]
+    expr: Option<CronExpr>,
 
     /// The zone of `--expr`
-    #[arg(long, value_name = "ZONE", requires = "expr")]
-    timezone: Option<String>,
+    #[arg(long, value_name = "ZONE", requires = "expr", value_parser = zone)]
+    timezone: Option<Zone>,
 
     /// Print JSON
     #[arg(long)]
@@ -70,7 +68,16 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let rows = match (&args.expr, &args.timezone) {
-        (Some(expr), Some(timezone)) => of_expression(&args, expr, timezone, workplace.now())?,
+        (Some(expr), Some(zone)) => {
+            let recurrence = Recurrence {
+                timing: Timing::Cron(vec![expr.clone()]),
+                zone: zone.clone(),
+                start: None,
+                end: None,
+                except: Vec::new(),
+            };
+            of_expression(&args, &recurrence, workplace.now())?
+        }
         _ => of_schedules(&args, workplace)?,
     };
     if args.json {
@@ -82,28 +89,10 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_expression(
-    args: &Args,
-    expr: &str,
-    timezone: &str,
-    now: Timestamp,
-) -> anyhow::Result<Vec<Row>> {
-    let zone = Zone::parse(timezone)
-        .map_err(|error| with_help(error.message, error.help))
-        .context("--timezone")?;
-    let cron = CronExpr::parse(expr, "")
-        .map_err(|error| with_help(error.message, error.help))
-        .with_context(|| format!("--expr `{expr}`"))?;
-    let from = start(args, &zone.tz, now)?;
-    let recurrence = Recurrence {
-        timing: Timing::Cron(vec![cron]),
-        zone,
-        start: None,
-        end: None,
-        except: Vec::new(),
-    };
-    let row = |slot: Slot| row(None, &recurrence, &slot, slot.at);
-    Ok(slots(&recurrence, from, args.count).map(row).collect())
+fn of_expression(args: &Args, recurrence: &Recurrence, now: Timestamp) -> anyhow::Result<Vec<Row>> {
+    let from = start(args, &recurrence.zone.tz, now)?;
+    let row = |slot: Slot| row(None, recurrence, &slot, slot.at);
+    Ok(slots(recurrence, from, args.count).map(row).collect())
 }
 
 fn of_schedules(args: &Args, workplace: &Workplace) -> anyhow::Result<Vec<Row>> {
@@ -141,22 +130,7 @@ fn slots(recurrence: &Recurrence, from: Timestamp, count: usize) -> impl Iterato
 }
 
 fn start(args: &Args, zone: &TimeZone, now: Timestamp) -> anyhow::Result<Timestamp> {
-    match &args.from {
-        Some(text) => instant(text, zone).with_context(|| format!("--from `{text}`")),
-        None => Ok(now),
-    }
-}
-
-/// An instant as people write it: with an offset, or local to `zone`.
-pub(crate) fn instant(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
-    let pieces = Pieces::parse(text).map_err(|error| {
-        anyhow!("{error}; write it as `2026-11-23T09:00:00Z`, or without `Z` for local time")
-    })?;
-    if pieces.to_numeric_offset().is_some() {
-        return Ok(text.parse()?);
-    }
-    let local = pieces.date().to_datetime(pieces.time().unwrap_or_default());
-    Ok(zone.to_timestamp(local)?)
+    args.from.map_or(Ok(now), |from| from.in_zone(zone))
 }
 
 fn row(
@@ -224,9 +198,17 @@ fn print(rows: &[Row], out: &mut dyn Write) -> std::io::Result<()> {
     Ok(())
 }
 
-fn with_help(message: String, help: Option<String>) -> anyhow::Error {
+fn cron(text: &str) -> Result<CronExpr, String> {
+    CronExpr::parse(text, "").map_err(|error| with_help(error.message, error.help))
+}
+
+fn zone(text: &str) -> Result<Zone, String> {
+    Zone::parse(text).map_err(|error| with_help(error.message, error.help))
+}
+
+fn with_help(message: String, help: Option<String>) -> String {
     match help {
-        Some(help) => anyhow!("{message}; {help}"),
-        None => anyhow!(message),
+        Some(help) => format!("{message}; {help}"),
+        None => message,
     }
 }

@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 
 use crate::api::http::{RUNS_BETA, USER_AGENT};
-use crate::cli::{Workplace, next};
+use crate::cli::{Workplace, when::When};
 use crate::plan::delivery::{Delivery, Opened, Window};
 use crate::plan::occurrence::Occurrence;
 use crate::schedule::Schedule;
+use crate::schedule::message::rfc3339;
 use crate::schedule::recurrence::Slot;
 
 /// Show the exact request of a schedule's next occurrence; nothing is sent
@@ -21,11 +22,12 @@ use crate::schedule::recurrence::Slot;
     triggerd preview weekly-report\n  \
     triggerd preview weekly-report --at 2026-11-30T09:00:00")]
 pub(super) struct Args {
+    /// The schedule
     schedule: String,
 
     /// The occurrence at this time: RFC 3339, or local to the schedule's zone
     #[arg(long, value_name = "TIME")]
-    at: Option<String>,
+    at: Option<When>,
 }
 
 pub(super) fn run(
@@ -34,8 +36,8 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let schedule = workplace.catalog()?.schedule(&args.schedule)?;
-    let slot = match &args.at {
-        Some(text) => at(&schedule, text)?,
+    let slot = match args.at {
+        Some(when) => at(&schedule, when)?,
         None => schedule
             .recurrence
             .next_after(workplace.now())
@@ -43,38 +45,44 @@ pub(super) fn run(
     };
     let delivery = freeze(&schedule, workplace, &slot)?;
     let body: serde_json::Value = serde_json::from_str(&delivery.body.json)?;
-    let base = &workplace.settings().api.base_url;
+    let api = &workplace.settings().api;
     writeln!(
         out,
-        "POST {base}/workspace_agents/{}/trigger",
-        delivery.target.trigger_id
+        "POST {}/workspace_agents/{}/trigger",
+        api.base_url, delivery.target.trigger_id
     )?;
     writeln!(out, "Authorization: Bearer ***")?;
     writeln!(out, "User-Agent: {USER_AGENT}")?;
     writeln!(out, "Content-Type: application/json")?;
     writeln!(out, "Idempotency-Key: {}", delivery.idempotency_key)?;
-    if workplace.settings().api.track_runs {
+    if api.track_runs {
         writeln!(out, "OpenAI-Beta: {RUNS_BETA}")?;
     }
     writeln!(out, "\n{}", delivery.body.json)?;
     if let Some(input) = body["input"].as_str() {
-        writeln!(out, "\nThe input, as the agent reads it:\n\n{input}")?;
+        writeln!(
+            out,
+            "\nThe input, as the agent reads it:\n\n{}",
+            input.trim_end()
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn at(schedule: &Schedule, text: &str) -> anyhow::Result<Slot> {
-    let at = next::instant(text, &schedule.recurrence.zone.tz)
-        .with_context(|| format!("--at `{text}`"))?;
+fn at(schedule: &Schedule, when: When) -> anyhow::Result<Slot> {
+    let zone = &schedule.recurrence.zone.tz;
+    let at = when.in_zone(zone)?;
+    let local = |at: Timestamp| rfc3339(&at.to_zoned_datetime(zone.clone()));
     let just_before = at - jiff::SignedDuration::from_nanos(1);
     match schedule.recurrence.next_after(just_before) {
         Some(slot) if slot.at == at => Ok(slot),
         Some(slot) => bail!(
-            "`{}` is not due at {at}; its next occurrence after that is at {}",
+            "`{}` is not due at {}; its next occurrence after that is at {}",
             schedule.id,
-            slot.at
+            local(at),
+            local(slot.at)
         ),
-        None => bail!("`{}` is not due at {at}, nor later", schedule.id),
+        None => bail!("`{}` is not due at {}, nor later", schedule.id, local(at)),
     }
 }
 

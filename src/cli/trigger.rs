@@ -28,6 +28,7 @@ use crate::telemetry::Telemetry;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Example:\n  triggerd trigger weekly-report")]
 pub(super) struct Args {
+    /// The schedule
     schedule: String,
 }
 
@@ -42,11 +43,11 @@ pub(super) async fn run(
     let now = clock.now();
     let opened = Ledger::open(&Place::Folder(settings.state.clone()), now.wall);
     let (ledger, remembered, receipts) = match opened {
-        Err(error @ LedgerError::InUse { .. }) => {
-            return Err(error).context(
-                "a delivery by hand while the daemon runs needs its control socket, which this version does not have yet",
-            );
-        }
+        Err(LedgerError::InUse { folder, pid }) => bail!(
+            "a daemon{} runs on the state folder `{}`, and this version can't ask it for a delivery by hand; stop it first, or name another folder with `--state`",
+            pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
+            folder.display()
+        ),
         opened => opened?,
     };
     let tokens = Arc::new(Tokens::new(settings.tokens.clone(), Box::new(environment)));
@@ -67,6 +68,10 @@ pub(super) async fn run(
         },
     );
     let triggered = engine.trigger(&schedule);
+    tracing::info!(
+        request_id = %triggered.request_id,
+        "triggering by hand; if it is stopped before the end, the next `triggerd run` goes on with it"
+    );
     let stop = systemd::stop_signal().context("signals can't be caught")?;
     let done = stop.clone();
     let ended = tokio::spawn(async move {
@@ -98,6 +103,12 @@ fn tell(ending: &Ending, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let request_id = &ending.delivery.request_id;
     if ending.verdict != Verdict::Accepted {
         writeln!(out, "{} {request_id}", ending.verdict.word())?;
+        let answer = ending.last.as_ref().map(|last| &last.answer);
+        for text in answer.iter().flat_map(|it| [&*it.detail, it.fix]) {
+            if !text.is_empty() {
+                writeln!(out, "{text}")?;
+            }
+        }
         return Ok(ExitCode::FAILURE);
     }
     writeln!(out, "accepted {request_id}")?;

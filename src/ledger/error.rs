@@ -19,7 +19,7 @@ pub enum LedgerError {
         "the lock `{}` can't be taken: {cause}; give the state folder and its files to the user that runs triggerd", path.display()
     )]
     NoLock { path: PathBuf, cause: String },
-    #[error("there is no ledger in `{}`; `triggerd run` makes one, and `state` says where it is", folder.display())]
+    #[error("there is no ledger in `{}`; `triggerd run` makes one; where it lies elsewhere, say so with `--state`", folder.display())]
     Missing { folder: PathBuf },
     #[error(
         "the ledger `{}` can't be made or brought up to date: {cause}; free space on its file system and make it writable", path.display()

@@ -46,3 +46,91 @@ pub const VERIFY_WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// Other clients of the API stop at 32,000 characters (API.md).
 pub const LONGEST_USUAL_INPUT: usize = 32_000;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::schedule::resolve::{Context, Parsed};
+    use crate::schedule::{Conversation, Expect, Limits, Schedule, ScheduleId};
+
+    fn smallest() -> Schedule {
+        let text = "cron = \"0 9 * * *\"\n[event]\nupdate_text = \"Hello.\"\n";
+        let context = Context {
+            trigger_id: Some("agtch_1".into()),
+            ..Context::default()
+        };
+        let id = ScheduleId::parse("smallest").expect("it is a name");
+        let parsed = Parsed::new(Path::new("smallest.toml"), text, &context);
+        let (schedule, problems) = parsed.resolve(&id, None, &context, Timestamp::UNIX_EPOCH);
+        assert_eq!(problems, []);
+        schedule.expect("it has no problems")
+    }
+
+    /// The literal values of DESIGN.md 5: a change of either must be seen.
+    #[test]
+    fn the_smallest_file_means_what_is_documented() {
+        let schedule = smallest();
+        assert!(schedule.enabled);
+        assert!(!schedule.keep_input);
+        assert_eq!(schedule.recurrence.zone.name.as_ref(), "UTC");
+        assert_eq!(schedule.jitter, Duration::ZERO);
+        assert_eq!(schedule.conversation, Conversation::Occurrence);
+        let message = &schedule.message;
+        assert_eq!(message.source_system.as_ref(), "triggerd");
+        assert_eq!(message.output_destination, None);
+        assert_eq!(
+            message.marker.source(),
+            "Workspace Agent API demo received: {{ request_id }}"
+        );
+        let policies = &schedule.policies;
+        let (seconds, minutes, hours) = (
+            Duration::from_secs,
+            |n: u64| Duration::from_secs(n * 60),
+            |n: u64| Duration::from_secs(n * 3600),
+        );
+        assert_eq!(
+            policies.missed,
+            Missed {
+                catch_up: CatchUp::Latest,
+                within: hours(12),
+            }
+        );
+        assert_eq!(
+            policies.overlap,
+            Overlap {
+                policy: OverlapPolicy::Allow,
+                stuck_after: hours(6),
+            }
+        );
+        assert_eq!(
+            policies.retry,
+            Retry {
+                give_up_after: hours(12),
+                first_delay: seconds(2),
+                max_delay: minutes(5),
+            }
+        );
+        assert_eq!(
+            policies.expect,
+            Expect {
+                accepted_within: None,
+                finished_within: None,
+                approved_within: minutes(15),
+            }
+        );
+        assert_eq!(
+            policies.limits,
+            Limits {
+                per_day: None,
+                per_hour: None,
+            }
+        );
+        assert_eq!(policies.verify, None);
+        assert_eq!((AT_MOST, SPACING), (10, seconds(10)));
+        assert_eq!(LONGEST_GIVE_UP_AFTER, hours(24));
+    }
+}

@@ -373,3 +373,146 @@ impl Resolver<'_> {
 fn default_base_url() -> BaseUrl {
     BaseUrl::parse(BaseUrl::DEFAULT).expect("the default is https")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What the three places say of one setting.
+    #[derive(Clone, Copy, Default)]
+    struct Said<'a> {
+        flag: Option<&'a str>,
+        env: Option<(&'a str, &'a str)>,
+        file: &'a str,
+    }
+
+    fn settings(said: Said<'_>, flags: &Flags) -> Settings {
+        let env = |name: &str| {
+            said.env
+                .filter(|(variable, _)| *variable == name)
+                .map(|(_, value)| value.to_owned())
+        };
+        let path = Some(Path::new("/etc/triggerd/triggerd.toml"));
+        let (settings, problems) = resolve(path, said.file, flags, &env);
+        assert_eq!(problems, [], "{}", said.file);
+        settings
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file_beats_default() {
+        #[track_caller]
+        fn check(said: Said<'_>, shown: impl Fn(&Settings) -> String, expected: &str) {
+            let flags = Flags {
+                schedules: said.flag.map(PathBuf::from),
+                state: said.flag.map(PathBuf::from),
+                ..Flags::default()
+            };
+            assert_eq!(shown(&settings(said, &flags)), expected);
+        }
+        let nothing = Said::default();
+        let file = |file| Said { file, ..nothing };
+        let env = |name, file| Said {
+            env: Some((name, "of-env")),
+            file,
+            ..nothing
+        };
+        let flag = |name, file| Said {
+            flag: Some("of-flag"),
+            ..env(name, file)
+        };
+
+        let schedules = |it: &Settings| it.schedules.display().to_string();
+        let says = "schedules = \"of-file\"";
+        check(nothing, schedules, "/etc/triggerd/schedules");
+        check(file(says), schedules, "/etc/triggerd/of-file");
+        check(env("TRIGGERD_SCHEDULES", says), schedules, "of-env");
+        check(flag("TRIGGERD_SCHEDULES", says), schedules, "of-flag");
+        check(file("schedules = \"/srv/s\""), schedules, "/srv/s");
+
+        let state = |it: &Settings| it.state.display().to_string();
+        let says = "state = \"of-file\"";
+        check(nothing, state, "/etc/triggerd/state");
+        check(env("STATE_DIRECTORY", ""), state, "of-env");
+        check(env("STATE_DIRECTORY", says), state, "/etc/triggerd/of-file");
+        check(env("TRIGGERD_STATE", says), state, "of-env");
+        check(flag("TRIGGERD_STATE", says), state, "of-flag");
+
+        let namespace = |it: &Settings| it.namespace.as_str().to_owned();
+        let says = "namespace = \"of-file\"";
+        check(nothing, namespace, "");
+        check(file(says), namespace, "of-file");
+        check(env("TRIGGERD_NAMESPACE", says), namespace, "of-env");
+
+        let base_url = |it: &Settings| it.api.base_url.to_string();
+        let says = "[api]\nbase_url = \"https://file.example/v1\"";
+        let of_env = Said {
+            env: Some(("TRIGGERD_API_BASE_URL", "https://env.example/v1")),
+            ..file(says)
+        };
+        check(nothing, base_url, "https://api.chatgpt.com/v1");
+        check(file(says), base_url, "https://file.example/v1");
+        check(of_env, base_url, "https://env.example/v1");
+    }
+
+    #[test]
+    fn the_log_format_of_a_flag_beats_the_file() {
+        let flags = Flags {
+            log_format: Some(LogFormat::Text),
+            ..Flags::default()
+        };
+        let said = Said {
+            file: "[log]\nformat = \"json\"",
+            ..Said::default()
+        };
+        assert_eq!(settings(said, &flags).log_format, LogFormat::Text);
+        let of_file = settings(said, &Flags::default());
+        assert_eq!(of_file.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        let said = Said {
+            env: Some(("TRIGGERD_STATE", "")),
+            ..Said::default()
+        };
+        let state = settings(said, &Flags::default()).state;
+        assert_eq!(state, Path::new("/etc/triggerd/state"));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let said = Said {
+            file: "[api]\nca_file = \"ca.pem\"\n[token]\nfile = \"token\"",
+            ..Said::default()
+        };
+        let settings = settings(said, &Flags::default());
+        let ca_file = settings.api.ca_file.as_deref();
+        assert_eq!(ca_file, Some(Path::new("/etc/triggerd/ca.pem")));
+        assert_eq!(
+            settings.tokens[&TokenId::Default],
+            TokenSource::File("/etc/triggerd/token".into())
+        );
+    }
+
+    #[test]
+    fn without_a_file_the_defaults_are_in_the_working_folder() {
+        let settings = Settings::without_file(&Flags::default(), &|_| None);
+        assert_eq!(settings.schedules, Path::new("schedules"));
+        assert_eq!(settings.state, Path::new("state"));
+        assert_eq!(settings.watch, WatchMode::Inotify);
+        assert_eq!(settings.api.timeout, Duration::from_secs(60));
+        assert_eq!(settings.api.max_in_flight, 1024);
+        assert!(settings.api.track_runs);
+        assert_eq!(settings.retention, Duration::from_secs(90 * 86_400));
+        assert_eq!(settings.log_format, LogFormat::Auto);
+        assert_eq!(settings.chores.prune.as_deref(), Some("17 3 * * *"));
+        assert_eq!(settings.chores.rescan.as_deref(), Some("*/5 * * * *"));
+        assert_eq!(settings.chores.summary.as_deref(), Some("0 * * * *"));
+        assert_eq!(
+            settings.tokens[&TokenId::Default],
+            TokenSource::Env("WORKSPACE_AGENT_ACCESS_TOKEN".into())
+        );
+    }
+}

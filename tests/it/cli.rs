@@ -158,7 +158,7 @@ async fn preview_is_the_exact_request_without_the_token() {
     Workspace Agent API demo received: nightly-20260309T0230
     "#);
     let not_due = world.run(&["preview", "nightly", "--at", "2026-03-09T02:31:00"]);
-    insta::assert_snapshot!(err(&not_due), @"error: `nightly` is not due at 2026-03-09T06:31:00Z; its next occurrence after that is at 2026-03-10T06:30:00Z");
+    insta::assert_snapshot!(err(&not_due), @"error: `nightly` is not due at 2026-03-09T02:31:00-04:00; its next occurrence after that is at 2026-03-10T02:30:00-04:00");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -353,7 +353,7 @@ async fn trigger_is_refused_while_a_daemon_has_the_state_folder() {
     let output = world.run(&["trigger", "nightly"]);
     assert_eq!(output.status.code(), Some(1));
     let error = err(&output).replace(&daemon.pid().to_string(), "PID");
-    insta::assert_snapshot!(error, @"error: a delivery by hand while the daemon runs needs its control socket, which this version does not have yet: the state folder `state` is in use by another triggerd (pid PID); stop that one, or set another `state` for this one");
+    insta::assert_snapshot!(error, @"error: a daemon (pid PID) runs on the state folder `state`, and this version can't ask it for a delivery by hand; stop it first, or name another folder with `--state`");
     assert_eq!(world.sandbox.calls().len(), 0);
 }
 
@@ -390,7 +390,7 @@ async fn history_without_a_ledger_says_so() {
     let world = World::new().await;
     let output = world.run(&["history"]);
     assert_eq!(output.status.code(), Some(1));
-    insta::assert_snapshot!(err(&output), @"error: there is no ledger in `state`; `triggerd run` makes one, and `state` says where it is");
+    insta::assert_snapshot!(err(&output), @"error: there is no ledger in `state`; `triggerd run` makes one; where it lies elsewhere, say so with `--state`");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,6 +126,9 @@ fn wrong_count(whole: Part, fields: &[Part]) -> CronError {
             fields.len()
         ))
         .help("there is no field for the year: `start` and `end` bound a schedule"),
+        [_] => whole
+            .error("1 field is too few: 5, or 6 with the second first")
+            .help(format!("the fields are {order}")),
         _ => whole
             .error(format!(
                 "{} fields are too few: 5, or 6 with the second first",
