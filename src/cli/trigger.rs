@@ -1,7 +1,8 @@
-//! `triggerd trigger`: one delivery by hand, made by the daemon's own engine under the state
-//! folder's lock. It knows no API and no ledger beyond handing them over.
+//! `triggerd trigger`: one delivery by hand, by the daemon where one runs, else by its engine under
+//! the state folder's lock. It knows no API and no ledger beyond handing them over.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,21 +11,20 @@ use anyhow::{Context, bail};
 use crate::api::token::Tokens;
 use crate::cli::{Workplace, environment, run::api};
 use crate::clock::{Clock, SystemClock};
+use crate::daemon::control::Ended;
 use crate::daemon::engine::{Engine, World};
 use crate::daemon::systemd;
 use crate::ledger::{Ledger, LedgerError, Place};
 use crate::plan::agenda::Agenda;
 use crate::plan::delivery::Verdict;
-use crate::plan::fact::Ending;
-use crate::plan::outcome::Outcome;
 use crate::plan::remembered::Remembered;
 use crate::schedule::ScheduleId;
 use crate::telemetry::Telemetry;
 
 /// Wake a schedule's agent once, now
 ///
-/// It passes `enabled = false`, and never moves the schedule's window. While the daemon runs on the
-/// same state folder it is refused.
+/// By the daemon where one runs on the same state folder, else directly. It passes `enabled = false`,
+/// and never moves the schedule's window.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Example:\n  triggerd trigger weekly-report")]
 pub(super) struct Args {
@@ -37,16 +37,28 @@ pub(super) async fn run(
     workplace: Workplace,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let schedule = workplace.catalog()?.schedule(&args.schedule)?;
     let settings = workplace.settings();
+    let name = &args.schedule;
+    match ask(&settings.control_socket, name).await? {
+        Asked::Ended(ended) => return tell(&ended, out),
+        Asked::Unknown => {
+            bail!("the running daemon has no schedule `{name}` in force; its log says why")
+        }
+        Asked::Stopped => bail!(
+            "the daemon stopped before the end; the delivery goes on when it starts, with the same key"
+        ),
+        Asked::Nobody => {}
+    }
+    let schedule = workplace.catalog()?.schedule(name)?;
     let clock = Arc::new(SystemClock::new());
     let now = clock.now();
     let opened = Ledger::open(&Place::Folder(settings.state.clone()), now.wall);
     let (ledger, remembered, receipts) = match opened {
         Err(LedgerError::InUse { folder, pid }) => bail!(
-            "a daemon{} runs on the state folder `{}`, and this version can't ask it for a delivery by hand; stop it first, or name another folder with `--state`",
+            "a daemon{} runs on the state folder `{}`, and can't be asked at `{}`; see its log for why, or name its socket under `[control]`",
             pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(),
-            folder.display()
+            folder.display(),
+            settings.control_socket.display()
         ),
         opened => opened?,
     };
@@ -81,12 +93,47 @@ pub(super) async fn run(
     });
     engine.run(stop).await?;
     match ended.await?.ok() {
-        Some(ending) => tell(&ending, out),
+        Some(ending) => tell(&Ended::new(&ending), out),
         None => bail!(
             "stopped before the end; `{}` goes on when the daemon starts, with the same key",
             triggered.request_id
         ),
     }
+}
+
+/// What asking a running daemon brought.
+enum Asked {
+    Ended(Ended),
+    /// It has no such schedule in force.
+    Unknown,
+    /// It stopped before the end.
+    Stopped,
+    /// No daemon listens there.
+    Nobody,
+}
+
+/// Asks the daemon that listens on `socket` for one delivery, and waits for its end.
+async fn ask(socket: &Path, schedule: &str) -> anyhow::Result<Asked> {
+    // An error says that the process has a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .unix_socket(socket)
+        .tls_certs_only([])
+        .build()?;
+    let answer = client
+        .post(format!("http://triggerd/trigger/{schedule}"))
+        .send()
+        .await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) if error.is_connect() => return Ok(Asked::Nobody),
+        Err(_) => return Ok(Asked::Stopped),
+    };
+    Ok(match answer.status() {
+        reqwest::StatusCode::OK => Asked::Ended(serde_json::from_slice(&answer.bytes().await?)?),
+        reqwest::StatusCode::NOT_FOUND => Asked::Unknown,
+        _ => Asked::Stopped,
+    })
 }
 
 /// What concerns this schedule's window, and nothing that another delivery could come of.
@@ -99,24 +146,18 @@ fn only(id: &ScheduleId, remembered: Remembered) -> Remembered {
     }
 }
 
-fn tell(ending: &Ending, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let request_id = &ending.delivery.request_id;
-    if ending.verdict != Verdict::Accepted {
-        writeln!(out, "{} {request_id}", ending.verdict.word())?;
-        let answer = ending.last.as_ref().map(|last| &last.answer);
-        for text in answer.iter().flat_map(|it| [&*it.detail, it.fix]) {
-            if !text.is_empty() {
-                writeln!(out, "{text}")?;
-            }
-        }
-        return Ok(ExitCode::FAILURE);
+fn tell(ended: &Ended, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    writeln!(out, "{} {}", ended.verdict, ended.request_id)?;
+    let accepted = ended.verdict == Verdict::Accepted.word();
+    let more = match accepted {
+        true => [ended.conversation_url.as_ref(), None],
+        false => [ended.detail.as_ref(), ended.fix.as_ref()],
+    };
+    for text in more.into_iter().flatten() {
+        writeln!(out, "{text}")?;
     }
-    writeln!(out, "accepted {request_id}")?;
-    if let Some(Outcome::Accepted(acceptance)) =
-        ending.last.as_ref().map(|last| &last.answer.outcome)
-        && let Some(url) = &acceptance.conversation_url
-    {
-        writeln!(out, "{url}")?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(match accepted {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

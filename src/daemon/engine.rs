@@ -178,6 +178,12 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 let actions = self.agenda.token_changed(token, now);
                 self.perform(actions);
             }
+            Event::Trigger { schedule, reply } => {
+                let schedule = self.agenda.schedule(&schedule).cloned();
+                let triggered = schedule.map(|schedule| self.trigger(&schedule));
+                // Whoever asked may have gone meanwhile; the delivery stands all the same.
+                let _ = reply.send(triggered);
+            }
             Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
             Event::Prune { before } => self.world.ledger.prune(before),
         }

@@ -28,6 +28,11 @@ pub enum Event {
     Probed { token: TokenId, works: Option<bool> },
     /// The token's source holds another value.
     TokenChanged(TokenId),
+    /// A person asks for a delivery; answered with `None` if there is no such schedule.
+    Trigger {
+        schedule: ScheduleId,
+        reply: oneshot::Sender<Option<Triggered>>,
+    },
     /// What happened since the last summary is to be told.
     Summarise,
     /// What ended before this instant may leave the ledger.

@@ -14,12 +14,14 @@ use crate::plan::agenda::Agenda;
 use crate::plan::remembered::Remembered;
 use crate::settings::Settings;
 use crate::telemetry::{self, Telemetry};
+use control::Control;
 use engine::{Engine, EngineError, World};
 use load::Catalog;
 use reload::{Reconfigure, ReloadError, Reloader, Reread};
 use watch::{QUIET, WatchError, Watcher};
 
 pub mod chores;
+pub mod control;
 pub mod engine;
 pub mod event;
 pub mod load;
@@ -125,6 +127,20 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let _chores = chores::start(&settings.chores, hands).await?;
     systemd::ready(&reload::status(&catalog));
 
+    // Nobody can ask without it, and everything else goes on (SEMANTICS.md 20).
+    if place != Place::Memory {
+        match Control::bind(&settings.control_socket) {
+            Ok(control) => {
+                tracing::info!(socket = %settings.control_socket.display(), "control socket listens");
+                tokio::spawn(control.serve(engine.events(), stop.child_token()));
+            }
+            Err(error) => tracing::error!(
+                socket = %settings.control_socket.display(),
+                %error,
+                "there can be no control socket; `triggerd trigger` can't reach this daemon"
+            ),
+        }
+    }
     let reloader = Reloader {
         clock,
         catalog: Arc::new(Mutex::new(catalog)),

@@ -134,6 +134,7 @@ impl<C: Clock> Reloader<C> {
         for (key, changed) in [
             ("state", old.state != new.state),
             ("schedules", old.schedules != new.schedules),
+            ("control.socket", old.control_socket != new.control_socket),
             ("namespace", old.namespace != new.namespace),
             ("watch", old.watch != new.watch),
             ("log.format", old.log_format != new.log_format),

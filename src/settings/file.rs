@@ -19,7 +19,7 @@ pub(super) struct RawSettings {
     pub(super) agents: Vec<(Field<String>, RawAgent)>,
     pub(super) defaults: RawSchedule,
     pub(super) http: Option<Range<usize>>,
-    pub(super) control: Option<Range<usize>>,
+    pub(super) control_socket: Option<Field<String>>,
     pub(super) log_format: Option<Field<String>>,
     pub(super) alerts: Option<Range<usize>>,
     pub(super) retention: Option<Field<Duration>>,
@@ -92,10 +92,9 @@ impl RawSettings {
                 let _: Option<Field<String>> = table.get("listen");
                 place
             }),
-            control: table.table("control", |table, place| {
-                let _: Option<Field<String>> = table.get("socket");
-                place
-            }),
+            control_socket: table
+                .table("control", |table, _| table.get("socket"))
+                .flatten(),
             log_format: table.table("log", |table, _| table.get("format")).flatten(),
             alerts: table.table("alerts", |table, place| {
                 let _: Option<Field<String>> = table.get("webhook");

@@ -29,6 +29,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     pub schedules: PathBuf,
     pub state: PathBuf,
+    /// Where a running daemon is asked.
+    pub control_socket: PathBuf,
     pub namespace: Namespace,
     pub watch: WatchMode,
     pub api: ApiSettings,
@@ -77,6 +79,8 @@ pub mod defaults {
 
     pub const SCHEDULES: &str = "schedules";
     pub const STATE: &str = "state";
+    /// In `$RUNTIME_DIRECTORY`, else in the state folder.
+    pub const CONTROL_SOCKET: &str = "control.sock";
     pub const TIMEOUT: Duration = Duration::from_secs(60);
     /// The live service takes 4 to 10 s for a 202 (API.md).
     pub const SHORTEST_USUAL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -75,12 +75,17 @@ impl Resolver<'_> {
         let mut tokens = BTreeMap::new();
         tokens.insert(TokenId::Default, self.token(raw.token.as_ref()));
         let agents = self.agents(&raw, &mut tokens);
+        let state = state.unwrap_or_else(|| self.folder.join(defaults::STATE));
+        let socket = raw.control_socket.as_ref();
+        let socket = socket.map_or(defaults::CONTROL_SOCKET, |field| &field.value);
+        let runtime = self.env_path("RUNTIME_DIRECTORY");
         Settings {
             file: None,
+            control_socket: runtime.as_ref().unwrap_or(&state).join(socket),
             schedules: schedules
                 .or_else(|| self.file_path(&raw.schedules))
                 .unwrap_or_else(|| self.folder.join(defaults::SCHEDULES)),
-            state: state.unwrap_or_else(|| self.folder.join(defaults::STATE)),
+            state,
             namespace: self.namespace(&raw.namespace),
             watch: self.watch(&raw.watch),
             api: self.api(&raw),
@@ -327,7 +332,6 @@ impl Resolver<'_> {
     fn not_in_force_yet(&mut self, raw: &RawSettings) {
         for (key, place) in [
             ("[http]", raw.http.clone()),
-            ("[control]", raw.control.clone()),
             ("[alerts]", raw.alerts.clone()),
             (
                 "[ledger] url",

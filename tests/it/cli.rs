@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use triggerd::sandbox::{Fault, FaultKind};
 
-use crate::support::{World, once};
+use crate::support::{Daemon, World, once};
 
 const DAILY: &str = "cron = \"30 2 * * *\"\ntimezone = \"America/New_York\"\n\n[event]\nupdate_text = \"Since {{ window_start }}.\"\n";
 
@@ -345,15 +345,46 @@ async fn a_delivery_by_hand_settles_nothing_for_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trigger_is_refused_while_a_daemon_has_the_state_folder() {
+async fn trigger_asks_the_daemon_that_runs() {
     let world = World::new().await;
     world.schedule("nightly", DAILY);
     let daemon = world.daemon();
-    daemon.says("triggerd started");
+    daemon.says("control socket listens");
+    let mut command = world.command(&["trigger", "nightly"]);
+    // The daemon has what it takes; whoever asks needs none of it.
+    command
+        .env_remove("WORKSPACE_AGENT_ACCESS_TOKEN")
+        .env_remove("WORKSPACE_AGENT_TRIGGER_ID");
+    let output = command.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(
+        out(&output).starts_with("accepted nightly-manual-"),
+        "{}",
+        out(&output)
+    );
+    daemon.says("trigger accepted");
+    assert_eq!(world.sandbox.effects().len(), 1);
+    let unknown = world.run(&["trigger", "nihgtly"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    insta::assert_snapshot!(err(&unknown), @"error: the running daemon has no schedule `nihgtly` in force; its log says why");
+    assert!(daemon.terminate().0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trigger_is_refused_while_a_daemon_that_cannot_be_asked_has_the_state_folder() {
+    let world = World::new().await;
+    world.schedule("nightly", DAILY);
+    let mut command = world.command(&["run", "--log-format", "json"]);
+    command.env("RUNTIME_DIRECTORY", world.path("nowhere"));
+    let daemon = Daemon::start(command);
+    daemon.until(|line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("there can be no control socket")
+    });
     let output = world.run(&["trigger", "nightly"]);
     assert_eq!(output.status.code(), Some(1));
     let error = err(&output).replace(&daemon.pid().to_string(), "PID");
-    insta::assert_snapshot!(error, @"error: a daemon (pid PID) runs on the state folder `state`, and this version can't ask it for a delivery by hand; stop it first, or name another folder with `--state`");
+    insta::assert_snapshot!(error, @"error: a daemon (pid PID) runs on the state folder `state`, and can't be asked at `state/control.sock`; see its log for why, or name its socket under `[control]`");
     assert_eq!(world.sandbox.calls().len(), 0);
 }
 

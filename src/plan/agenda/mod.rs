@@ -267,6 +267,10 @@ impl Agenda {
         }
     }
 
+    pub fn schedule(&self, id: &ScheduleId) -> Option<&Arc<Schedule>> {
+        self.entries.get(id).map(|entry| &entry.schedule)
+    }
+
     /// What is loaded, and when it is scheduled next.
     pub fn schedules(&self) -> impl Iterator<Item = (&Arc<Schedule>, Option<Timestamp>)> {
         self.entries
