@@ -4,7 +4,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::extract::{Path as Named, State};
 use axum::http::StatusCode;
@@ -56,6 +56,7 @@ impl Ended {
 /// A socket that is listened on. Its file goes with it.
 pub struct Control {
     listener: UnixListener,
+    path: PathBuf,
 }
 
 impl Control {
@@ -71,7 +72,10 @@ impl Control {
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o660))?;
-        Ok(Self { listener })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     /// Answers until it is told to stop.
@@ -85,6 +89,8 @@ impl Control {
                 tracing::error!(%error, "the control socket ended");
             }
         }
+        // One that stays is removed at the next start.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -128,19 +128,26 @@ pub async fn run<C: Clock, A: TriggerApi>(
     systemd::ready(&reload::status(&catalog));
 
     // Nobody can ask without it, and everything else goes on (SEMANTICS.md 20).
-    if place != Place::Memory {
-        match Control::bind(&settings.control_socket) {
-            Ok(control) => {
-                tracing::info!(socket = %settings.control_socket.display(), "control socket listens");
-                tokio::spawn(control.serve(engine.events(), stop.child_token()));
-            }
-            Err(error) => tracing::error!(
-                socket = %settings.control_socket.display(),
+    let socket = settings.control_socket.display();
+    let bound = match place {
+        Place::Memory => None,
+        Place::Folder(_) => Some(Control::bind(&settings.control_socket)),
+    };
+    let controlling = match bound {
+        None => None,
+        Some(Ok(control)) => {
+            tracing::info!(%socket, "control socket listens");
+            Some(tokio::spawn(control.serve(engine.events(), stop.clone())))
+        }
+        Some(Err(error)) => {
+            tracing::error!(
+                %socket,
                 %error,
                 "there can be no control socket; `triggerd trigger` can't reach this daemon"
-            ),
+            );
+            None
         }
-    }
+    };
     let reloader = Reloader {
         clock,
         catalog: Arc::new(Mutex::new(catalog)),
@@ -153,7 +160,12 @@ pub async fn run<C: Clock, A: TriggerApi>(
         hang_up,
         events: engine.events(),
     };
-    together(engine, reloader, stop).await
+    let ended = together(engine, reloader, stop).await;
+    if let Some(controlling) = controlling {
+        // It ends with the stop, and a panic of its own is in the log.
+        let _ = controlling.await;
+    }
+    ended
 }
 
 /// Runs both until the stop; if one ends before, the other is stopped in order.

@@ -8,7 +8,7 @@ use triggerd::sandbox::{Fault, FaultKind, When};
 
 use crate::support::{Daemon, EVERY_SECOND, World, accepted, once};
 
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(2);
 
 fn dying_at(world: &World, place: &str) -> Daemon {
     let mut command = world.command(&["run", "--log-format", "json"]);

@@ -9,7 +9,7 @@ use triggerd::sandbox::{Fault, FaultKind, TOKEN, TRIGGER_ID, When};
 
 use crate::support::{Daemon, EVERY_SECOND, World, bytes_below, once};
 
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(2);
 
 fn status(status: u16) -> FaultKind {
     FaultKind::Status {

@@ -38,12 +38,12 @@ fn effects_are_single(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn stopped_over_a_due_time_and_continued_it_fires_once() {
     let world = World::new().await;
-    world.schedule("a", &once(Duration::from_secs(1)));
+    world.schedule("a", &once(Duration::from_secs(3)));
     let daemon = world.daemon();
     daemon.says("triggerd started");
     daemon.signal("STOP");
     // The due time has to pass while nobody can look.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(world.sandbox.calls().len(), 0);
     daemon.signal("CONT");
     let line = daemon.says("trigger accepted");
@@ -87,7 +87,7 @@ async fn a_disk_that_takes_no_more_is_said_and_firing_goes_on() {
 async fn forty_descriptors_are_enough_to_go_on() {
     let world = World::new().await;
     for n in 0..60 {
-        world.schedule(&format!("s{n:02}"), &once(Duration::from_secs(2)));
+        world.schedule(&format!("s{n:02}"), &once(Duration::from_secs(3)));
     }
     let daemon = limited(&world, "ulimit -n 40");
     world.sandbox.until_effects(60).await;

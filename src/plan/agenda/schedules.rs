@@ -63,11 +63,7 @@ impl Agenda {
             None => now.wall,
         };
         let place = match self.known.get(&id) {
-            // What it accepted it has settled, even if the process before had no time to say so.
-            Some(known) if known.in_force && !was_in_force => self
-                .left_off_at
-                .max(known.began_at)
-                .max(known.coverage.until().min(now.wall)),
+            Some(known) if known.in_force && !was_in_force => self.left_off_at.max(known.began_at),
             _ => from_now_on,
         };
         if schedule.enabled && !self.is_in_force(&id) {

@@ -434,6 +434,33 @@ fn s07_what_a_crash_interrupted_is_late_and_fires_beside_the_next_one() {
 }
 
 #[test]
+fn s06_an_at_that_a_crash_interrupted_is_not_taken_for_covered() {
+    let once = || {
+        let mut once = schedule("a", "0 9 * * *");
+        once.recurrence.timing = Timing::At("2026-11-23T09:00:00".parse().unwrap());
+        once
+    };
+    let mut before = World::at("2026-11-23T08:30:00Z");
+    before.put(once());
+    before.holds_answers = true;
+    before.live_until("2026-11-23T09:00:00Z");
+    let mut remembered = remembered("a", "2026-11-23T08:59:55Z");
+    remembered.schedules[0].covered_until = "2026-11-23T09:00:00Z".parse().unwrap();
+    remembered.open = vec![OpenDelivery {
+        delivery: before.held.remove(0),
+        attempts: 0,
+        retry_at: None,
+        outcome_unknown: false,
+    }];
+    let mut after = World::restarted("2026-11-23T09:00:01Z", remembered);
+    after.put(once());
+    insta::assert_snapshot!(after.story(), @"
+    23T09:00:01 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:01 accepted a-20261123T0900
+    ");
+}
+
+#[test]
 fn s08_latest_of_the_missed_only_the_newest_is_delivered() {
     let mut world = World::at("2026-11-20T17:30:00Z");
     world.put(schedule("a", "0 * * * *"));

@@ -219,7 +219,7 @@ pub(crate) fn bytes_below(folder: &Path) -> Vec<u8> {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             bytes.extend(bytes_below(&path));
-        } else {
+        } else if path.is_file() {
             bytes.extend(fs::read(&path).expect("a file"));
         }
     }
