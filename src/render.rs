@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
+use crate::api::token::hide_tokens;
 use crate::schedule::problem::{Problem, Severity};
 
 /// Draws one problem on the text of its file.
@@ -15,10 +16,12 @@ pub fn problem(problem: &Problem, text: Option<&str>, colour: bool) -> String {
         Severity::Note => Level::NOTE,
     };
     let path = problem.path.display().to_string();
+    // A misspelt key may stand before a token, and what is drawn ends up in logs.
+    let text = text.map(hide_tokens);
     let place = problem
         .span
         .clone()
-        .zip(text)
+        .zip(text.as_deref())
         .filter(|(span, text)| text.get(span.clone()).is_some());
     let mut group: Group<'_> = level
         .primary_title(problem.message.as_str())

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::api::token::hide_tokens;
+
 /// One thing that the person who wrote the file should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -14,7 +16,7 @@ pub struct Problem {
     pub severity: Severity,
     /// The bytes of the file that it is about; `None` if it is about the file as a whole.
     pub span: Option<Range<usize>>,
-    /// Value, then rule; lower case, no full stop.
+    /// Value, then rule; lower case, no full stop. A token that was put into the file shows in no problem.
     pub message: String,
     /// The way out.
     pub help: Option<String>,
@@ -59,7 +61,7 @@ impl Problem {
             path: path.to_owned(),
             severity,
             span: None,
-            message: message.into(),
+            message: hide_tokens(&message.into()).into_owned(),
             help: None,
         }
     }
@@ -75,7 +77,7 @@ impl Problem {
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self {
-            help: Some(help.into()),
+            help: Some(hide_tokens(&help.into()).into_owned()),
             ..self
         }
     }

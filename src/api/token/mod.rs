@@ -6,7 +6,9 @@ mod tokens;
 pub use source::{TokenError, TokenSource};
 pub use tokens::{Env, Tokens};
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Display, Formatter};
+use std::iter;
 
 /// A value that no log line, error or dump may contain.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,6 +78,31 @@ pub fn form_warning(secret: &Secret) -> Option<&'static str> {
     }
 }
 
+/// A token that was put where it does not belong, and where it would be shown.
+pub(crate) fn looks_like_token(word: &str) -> bool {
+    const SHORTEST: usize = 20;
+    ["at-", "sk-"].iter().any(|prefix| word.starts_with(prefix)) && word.len() >= SHORTEST
+}
+
+/// Stars in the place of what looks like a token, byte for byte: places in the text stay what they are.
+pub(crate) fn hide_tokens(text: &str) -> Cow<'_, str> {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let mut words = text.split(|c| !is_of_word(c));
+    if !words.any(looks_like_token) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c| !is_of_word(c)) {
+        let word = piece.trim_end_matches(|c| !is_of_word(c));
+        match looks_like_token(word) {
+            true => shown.extend(iter::repeat_n('*', word.len())),
+            false => shown.push_str(word),
+        }
+        shown.push_str(&piece[word.len()..]);
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +129,22 @@ mod tests {
         check("token_4f1c", Some("only a token's id"));
         check("\"at-4f1c\"", Some("quotation mark"));
         check("4f1c", Some("does not start with `at-`"));
+    }
+
+    #[test]
+    fn tokens_in_a_text_are_hidden_and_nothing_moves() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            assert_eq!(hide_tokens(text), expected);
+        }
+        check(
+            "token = \"at-0123456789abcdef0\" # é",
+            "token = \"********************\" # é",
+        );
+        check("sk-proj-0123_456789abcdef", "*************************");
+        check("at-0123456789abcdef", "at-0123456789abcdef");
+        check("what-0123456789abcdef0", "what-0123456789abcdef0");
+        check("", "");
     }
 
     #[test]

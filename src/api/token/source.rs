@@ -1,6 +1,6 @@
 //! Where a token is read from, and what can be wrong there. It remembers nothing: `Tokens` does.
 
-use super::{Secret, TokenId};
+use super::{Secret, TokenId, looks_like_token};
 use std::fmt::{self, Debug, Display, Formatter};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -37,8 +37,7 @@ impl Debug for TokenSource {
 }
 
 fn hide_token(name: &str) -> &str {
-    let is_token = ["at-", "sk-"].iter().any(|prefix| name.starts_with(prefix)) && name.len() >= 20;
-    if is_token { "***" } else { name }
+    if looks_like_token(name) { "***" } else { name }
 }
 
 #[derive(Debug, thiserror::Error)]
