@@ -97,11 +97,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     )?;
     let report = catalog.look(&watch::Change::Everything, now);
     telemetry::loaded(&report, |path| catalog.text_of(path).map(str::to_owned));
-    telemetry::started(
-        &settings,
-        catalog.schedules().count(),
-        remembered.open.len(),
-    );
+    let open_deliveries = remembered.open.len();
 
     let mut in_force = catalog.in_force();
     in_force.sources = report.loaded.sources;
@@ -118,6 +114,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
         },
     );
     engine.put_into_force(in_force);
+    // Only now: whoever reads it may count on what falls due from here on.
+    telemetry::started(&settings, catalog.schedules().count(), open_deliveries);
     let hands = chores::Hands {
         clock: clock.clone(),
         engine: engine.events(),
