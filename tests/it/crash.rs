@@ -1,12 +1,15 @@
 //! Killed at the seams and started again: one key, the same bytes, one effect, one verdict, one line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use rustix::process::Signal;
 use serde_json::Value;
 use triggerd::sandbox::{Fault, FaultKind, When};
 
-use crate::support::{Daemon, EVERY_SECOND, World, accepted, once};
+use crate::support::{Daemon, World, accepted, once, owed_every_second};
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -14,6 +17,14 @@ fn dying_at(world: &World, place: &str) -> Daemon {
     let mut command = world.command(&["run", "--log-format", "json"]);
     command.env("TRIGGERD_FAILPOINT", place);
     Daemon::start(command)
+}
+
+/// Waits until it has died at its fail point, and of nothing else.
+#[track_caller]
+fn killed(daemon: Daemon) -> Vec<Value> {
+    let (status, log) = daemon.ended();
+    assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{log:#?}");
+    log
 }
 
 /// Whatever happened before: when this daemon is done there is one of everything.
@@ -37,7 +48,7 @@ fn one_of_everything(world: &World, first_log: &[Value], second: Daemon) {
 async fn check_failpoint(place: &str, calls_before_death: usize) {
     let world = World::new().await;
     world.schedule("a", &once(SOON));
-    let (_, first_log) = dying_at(&world, place).ended();
+    let first_log = killed(dying_at(&world, place));
     assert_eq!(world.sandbox.calls().len(), calls_before_death);
     one_of_everything(&world, &first_log, world.daemon());
 }
@@ -61,7 +72,7 @@ async fn a_202_was_read_and_not_recorded() {
 async fn while_the_ledger_is_made() {
     let world = World::new().await;
     world.schedule("a", &once(SOON));
-    dying_at(&world, "migration").ended();
+    killed(dying_at(&world, "migration"));
     one_of_everything(&world, &[], world.daemon());
 }
 
@@ -92,51 +103,99 @@ async fn the_event_was_queued_and_no_answer_came() {
     check_held(When::After, 1).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_every_second_has_one_effect_and_one_verdict() {
+/// Every second from the first to the last has one effect, one verdict and at most one line; nothing else has any.
+/// Gives how many have no line.
+#[track_caller]
+fn check_every_second(world: &World, logs: &[Vec<Value>], at_least: usize) -> usize {
+    let history = world.history();
+    let mut seconds: Vec<i64> = history
+        .iter()
+        .filter_map(|it| it["scheduled_at"].as_str()?.parse::<Timestamp>().ok())
+        .map(Timestamp::as_second)
+        .collect();
+    seconds.sort_unstable();
+    assert!(seconds.len() >= at_least, "{history:#?}");
+    let unbroken: Vec<i64> = (seconds[0]..=seconds[seconds.len() - 1]).collect();
+    assert_eq!(seconds, unbroken, "every second from first to last, once");
+
+    let key = |it: &Value| it["idempotency_key"].as_str().map(str::to_owned);
+    let mut in_ledger: Vec<Option<String>> = Vec::new();
+    for entry in &history {
+        assert_eq!(entry["verdict"], "accepted", "{entry}");
+        in_ledger.push(key(entry));
+    }
+    in_ledger.sort_unstable();
+    let effects = world.sandbox.effects();
+    let mut at_api: Vec<_> = effects.into_iter().map(|it| it.idempotency_key).collect();
+    at_api.sort_unstable();
+    assert_eq!(at_api, in_ledger, "effects and verdicts");
+    let mut without_line: BTreeSet<_> = in_ledger.into_iter().collect();
+    for line in logs.iter().flat_map(|log| accepted(log)) {
+        assert!(without_line.remove(&key(line)), "its first line: {line}");
+    }
+
+    let mut bodies = HashMap::new();
+    for call in world.sandbox.calls() {
+        let first = bodies
+            .entry(call.idempotency_key.clone())
+            .or_insert(call.body_sha256.clone());
+        assert_eq!(
+            *first, call.body_sha256,
+            "one key, the same bytes: {call:#?}"
+        );
+    }
+    without_line.len()
+}
+
+/// Dies in the midst of its work, and not at what only a first start writes.
+async fn check_failpoint_at_work(place: &str) {
     let world = World::new().await;
-    world.schedule("a", EVERY_SECOND);
-    let mut lines = 0;
+    world.schedule("a", &owed_every_second("{{ request_id }}"));
+    let first = world.daemon();
+    first.says("trigger accepted");
+    let (status, first_log) = first.terminate();
+    assert!(status.success());
+    let second_log = killed(dying_at(&world, place));
+    let third = world.daemon();
+    world.until_more_effects(2).await;
+    third.says("trigger accepted");
+    let (status, third_log) = third.terminate();
+    assert!(status.success());
+    let without_line = check_every_second(&world, &[first_log, second_log, third_log], 3);
+    assert_eq!(without_line, 0, "none dies between a verdict and its line");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_work_before_the_intent_is_written() {
+    check_failpoint_at_work("before_commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_work_after_the_intent_is_synced() {
+    check_failpoint_at_work("after_commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_work_when_a_202_was_read_and_not_recorded() {
+    check_failpoint_at_work("after_answer").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_every_second_has_one_of_everything() {
+    let world = World::new().await;
+    world.schedule("a", &owed_every_second("{{ request_id }}"));
+    let mut logs = Vec::new();
     for round in 1..=4 {
         let daemon = world.daemon();
         world.sandbox.until_calls(round * 2).await;
-        lines += accepted(&daemon.kill_9()).len();
+        logs.push(daemon.kill_9());
     }
     let last = world.daemon();
-    let so_far = world.sandbox.effects().len();
-    world.sandbox.until_effects(so_far + 2).await;
+    world.until_more_effects(2).await;
     let (status, log) = last.terminate();
     assert!(status.success());
-    lines += accepted(&log).len();
-
-    let history = world.history();
-    let accepted: Vec<&Value> = history
-        .iter()
-        .filter(|entry| entry["verdict"] == "accepted")
-        .collect();
-    let effects = world.sandbox.effects();
-    assert_eq!(effects.len(), accepted.len());
-    assert!(
-        lines <= accepted.len(),
-        "{lines} lines, {} accepted",
-        accepted.len()
-    );
-    let in_ledger: BTreeSet<_> = accepted
-        .iter()
-        .map(|it| it["idempotency_key"].as_str())
-        .collect();
-    let at_api: BTreeSet<_> = effects
-        .iter()
-        .map(|it| it.idempotency_key.as_deref())
-        .collect();
-    assert_eq!(in_ledger, at_api);
-
-    let mut seconds: Vec<i64> = accepted
-        .iter()
-        .filter_map(|it| it["scheduled_at"].as_str()?.parse::<jiff::Timestamp>().ok())
-        .map(|at| at.as_second())
-        .collect();
-    seconds.sort_unstable();
-    let unbroken: Vec<i64> = (seconds[0]..=seconds[seconds.len() - 1]).collect();
-    assert_eq!(seconds, unbroken, "every second from first to last, once");
+    logs.push(log);
+    // Between a verdict and its line there is a moment to be killed in.
+    let without_line = check_every_second(&world, &logs, 6);
+    assert!(without_line <= 4, "{without_line} after 4 kills");
 }

@@ -2,14 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use triggerd::sandbox::{Fault, FaultKind, TOKEN, TRIGGER_ID, When};
 
-use crate::support::{Daemon, EVERY_SECOND, World, bytes_below, once};
+use crate::support::{Daemon, EVERY_SECOND, World, accepted, once};
 
 const SOON: Duration = Duration::from_secs(2);
+
+/// Due once, with no time lost between its attempts.
+fn tried_again_at_once() -> String {
+    format!("{}\n[retry]\nfirst_delay = \"100ms\"\n", once(SOON))
+}
 
 fn status(status: u16) -> FaultKind {
     FaultKind::Status {
@@ -71,7 +79,7 @@ async fn the_acceptance_line_has_these_fields_and_the_sandbox_the_same_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trouble_is_tried_again_with_the_same_key_and_bytes() {
     let world = World::new().await;
-    world.schedule("a", &once(SOON));
+    world.schedule("a", &tried_again_at_once());
     world.sandbox.fault(Fault::from(status(503)).times(1));
     let daemon = world.daemon();
     let failed = daemon.says("attempt failed");
@@ -87,7 +95,7 @@ async fn trouble_is_tried_again_with_the_same_key_and_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accepted_and_then_reset_has_one_effect() {
     let world = World::new().await;
-    world.schedule("a", &once(SOON));
+    world.schedule("a", &tried_again_at_once());
     world
         .sandbox
         .fault(Fault::from(FaultKind::Reset { when: When::After }).times(1));
@@ -115,37 +123,6 @@ async fn a_refused_request_ends_and_the_next_occurrence_fires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_is_never_followed() {
-    let world = World::new().await;
-    world.schedule("a", &once(SOON));
-    world.sandbox.fault(FaultKind::Redirect {
-        status: 307,
-        to: "http://127.0.0.1:9/elsewhere".into(),
-    });
-    let daemon = world.daemon();
-    assert_eq!(
-        daemon.says("delivery ended without acceptance")["verdict"],
-        "rejected"
-    );
-    assert_eq!(world.sandbox.calls().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_token_in_its_file_closes_the_breaker() {
-    let world = World::new().await;
-    fs::write(world.path("token"), "at-revoked\n").expect("a file");
-    fs::write(world.path("triggerd.toml"), "[token]\nfile = \"token\"\n").expect("a file");
-    world.schedule("a", &once(SOON));
-    let daemon = world.daemon();
-    let opened = daemon.says("breaker opened: deliveries wait behind it");
-    assert_eq!(opened["breaker"], "token");
-    fs::write(world.path("token.new"), TOKEN).expect("a file");
-    fs::rename(world.path("token.new"), world.path("token")).expect("a rename");
-    daemon.says("breaker closed");
-    assert_eq!(daemon.says("trigger accepted")["attempt"], 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_call_delays_no_other_schedule() {
     let world = World::new().await;
     world.schedule("hangs", &once(SOON));
@@ -154,20 +131,21 @@ async fn a_hanging_call_delays_no_other_schedule() {
         contains: Some("hangs".into()),
         ..Fault::from(hang)
     });
-    world.schedule("other", EVERY_SECOND);
     let daemon = world.daemon();
-    world.sandbox.until(|seen| seen.effects >= 3).await;
-    let late = daemon.until(|line| line["message"] == "trigger accepted");
-    assert_eq!(late["schedule"], "other");
-    assert!(
-        late["lateness_ms"].as_i64().is_some_and(|late| late < 1000),
-        "{late}"
-    );
+    world.sandbox.until_calls(1).await;
+    world.schedule("other", EVERY_SECOND);
+    world.sandbox.until_effects(2).await;
+    daemon.until(|line| accepted(std::slice::from_ref(line)).len() == 1);
+    for line in accepted(&daemon.log()) {
+        assert_eq!(line["schedule"], "other");
+        let lateness = line["lateness_ms"].as_i64().expect("a number");
+        assert!((0..1000).contains(&lateness), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_the_call_in_flight_and_records_it() {
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let world = World::new().await;
         world.schedule("a", &once(SOON));
         let hold = FaultKind::Hold { when: When::After };
@@ -178,7 +156,7 @@ async fn a_stop_waits_for_the_call_in_flight_and_records_it() {
         daemon.until(|line| line["message"] == "stopping: calls in flight may end");
         world.sandbox.release();
         let (status, log) = daemon.ended();
-        assert_eq!(status.code(), Some(0), "{signal}");
+        assert_eq!(status.code(), Some(0), "{signal:?}");
         assert!(log.iter().any(|line| line["message"] == "trigger accepted"));
         assert_eq!(world.history()[0]["verdict"], "accepted");
     }
@@ -198,106 +176,129 @@ async fn a_dry_run_sends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_token_stops_nothing() {
+async fn a_redirect_is_never_followed() {
     let world = World::new().await;
-    world.schedule("a", &once(SOON));
+    let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    elsewhere.set_nonblocking(true).expect("a socket");
+    let address = elsewhere.local_addr().expect("it is bound");
+    world.schedule("a", EVERY_SECOND);
+    world.sandbox.fault(
+        Fault::from(FaultKind::Redirect {
+            status: 307,
+            to: format!("http://{address}/v1/workspace_agents/{TRIGGER_ID}/trigger"),
+        })
+        .times(1),
+    );
+    let daemon = world.daemon();
+    let ended = daemon.says("delivery ended without acceptance");
+    assert_eq!(ended["verdict"], "rejected");
+    assert_eq!(ended["attempts"], 1);
+    daemon.says("trigger accepted");
+    let caller = elsewhere.accept().map(|(_, address)| address);
+    assert!(
+        caller.is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+        "nobody has called where the redirect leads"
+    );
+}
+
+/// What is told of a schedule's delivery whose place the next one takes.
+fn superseded(schedule: &str) -> impl Fn(&Value) -> bool {
+    move |line| {
+        line["message"] == "delivery ended without acceptance"
+            && line["schedule"] == schedule
+            && line["verdict"] == "skipped"
+            && line["reason"] == "superseded"
+    }
+}
+
+fn opened(log: &[Value]) -> Vec<&Value> {
+    log.iter()
+        .filter(|line| line["message"] == OPENED)
+        .collect()
+}
+
+const OPENED: &str = "breaker opened: deliveries wait behind it";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_token_opens_one_breaker_and_a_new_token_in_its_file_closes_it() {
+    let world = World::new().await;
+    fs::write(world.path("token"), "at-revoked\n").expect("a file");
+    world.settings("[token]\nfile = \"token\"\n");
+    world.schedule("a", EVERY_SECOND);
+    world.schedule("b", EVERY_SECOND);
+    let daemon = world.daemon();
+    // Later occurrences wait as well, and are not sent.
+    daemon.until(superseded("a"));
+    daemon.until(superseded("b"));
+    fs::write(world.path("token.new"), TOKEN).expect("a file");
+    fs::rename(world.path("token.new"), world.path("token")).expect("a rename");
+    let closed = daemon.says("breaker closed");
+    assert_eq!(closed["breaker"], "token");
+    for schedule in ["a", "b"] {
+        daemon.until(|line| line["message"] == "trigger accepted" && line["schedule"] == schedule);
+    }
+
+    let (status, log) = daemon.terminate();
+    assert!(status.success());
+    let [opened] = opened(&log)[..] else {
+        panic!("one breaker: {log:#?}")
+    };
+    assert_eq!(opened["breaker"], "token");
+    assert!(
+        opened["fix"]
+            .as_str()
+            .is_some_and(|fix| fix.contains("Workspace Agent access token")),
+        "{opened}"
+    );
+    let calls = world.sandbox.calls();
+    let refused = calls.iter().filter(|call| call.status == Some(401)).count();
+    assert!((1..=2).contains(&refused), "{refused} calls with it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_trigger_opens_a_breaker_of_its_own() {
+    const UNKNOWN: &str = "agtch_00000000000000000000000000000404";
+    let world = World::new().await;
+    world.schedule("good", EVERY_SECOND);
+    world.schedule(
+        "bad",
+        &format!("trigger_id = \"{UNKNOWN}\"\n{EVERY_SECOND}"),
+    );
+    let daemon = world.daemon();
+    let opened = daemon.says(OPENED);
+    assert_eq!(opened["breaker"], "trigger");
+    assert_eq!(opened["of"], UNKNOWN);
+    assert!(
+        opened["fix"]
+            .as_str()
+            .is_some_and(|fix| fix.contains("agtch_")),
+        "{opened}"
+    );
+    daemon.until(superseded("bad"));
+    world.until_more_effects(2).await;
+    let calls = world.sandbox.calls();
+    let there = calls.iter().filter(|call| call.trigger_id == UNKNOWN);
+    assert_eq!(there.count(), 1, "it is not asked again and again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_token_stops_nothing_and_says_what_to_do() {
+    let world = World::new().await;
+    world.schedule("a", EVERY_SECOND);
     let mut command = world.command(&["run", "--log-format", "json"]);
     command.env_remove("WORKSPACE_AGENT_ACCESS_TOKEN");
     let daemon = Daemon::start(command);
-    daemon.until(|line| {
-        let message = line["message"].as_str().unwrap_or_default();
-        line["level"] == "ERROR" && message.contains("`WORKSPACE_AGENT_ACCESS_TOKEN` is not set")
-    });
-    daemon.says("breaker opened: deliveries wait behind it");
-    assert!(daemon.terminate().0.success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_daemon_on_one_state_folder_is_refused() {
-    let world = World::new().await;
-    let first = world.daemon();
-    first.says("triggerd started");
-    let second = world.run(&["run"]);
-    assert_eq!(second.status.code(), Some(1));
-    let error = String::from_utf8_lossy(&second.stderr);
+    let error = daemon.until(|line| line["level"] == "ERROR");
+    let message = error["message"].as_str().unwrap_or_default();
     assert!(
-        error.contains(&format!("another triggerd (pid {})", first.pid())),
-        "{error}"
+        message.contains("`WORKSPACE_AGENT_ACCESS_TOKEN` is not set; put a"),
+        "{message}"
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_cannot_be_read_stops_the_start_and_is_left_as_it_is() {
-    for (name, content, expected) in [
-        (
-            "no database",
-            &b"this is no database, but it is long enough to be taken for one"[..],
-            "is no ledger of triggerd",
-        ),
-        (
-            "damaged",
-            &b"SQLite format 3\0 and then nothing that makes sense................."[..],
-            "ledger.db",
-        ),
-    ] {
-        let world = World::new().await;
-        fs::create_dir(world.path("state")).expect("a folder");
-        fs::write(world.path("state/ledger.db"), content).expect("a file");
-        let output = world.run(&["run"]);
-        assert_eq!(output.status.code(), Some(1), "{name}");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            error.contains("error: ") && error.contains(expected),
-            "{name}: {error}"
-        );
-        assert_eq!(
-            fs::read(world.path("state/ledger.db")).expect("a file"),
-            content,
-            "{name}"
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_surface_shows_the_token_or_an_input() {
-    const CANARY: &str = "at-canary-5f1d0c9e";
-    const INPUT: &str = "input-canary-77aa";
-    let world = World::new().await;
-    world.schedule(
-        "a",
-        &format!("cron = \"* * * * * *\"\n[event]\nupdate_text = \"{INPUT}\"\n"),
-    );
-    world.schedule("broken", "cron = \"61 * * * *\"\n");
-    world.sandbox.fault(Fault::from(status(500)).times(1));
-    let mut command = world.command(&["run", "--log-format", "json"]);
-    command
-        .env("WORKSPACE_AGENT_ACCESS_TOKEN", CANARY)
-        .env("RUST_LOG", "trace");
-    let daemon = Daemon::start(command);
-    daemon.says("breaker opened: deliveries wait behind it");
-    let command_line = fs::read(format!("/proc/{}/cmdline", daemon.pid())).expect("a process");
-    let (_, log) = daemon.terminate();
-    let log = Value::from(log).to_string();
-    let history = Value::from(world.history()).to_string();
-    let preview = world.run(&["preview", "a"]);
-    let shows = |bytes: &[u8], needle: &str| {
-        bytes
-            .windows(needle.len())
-            .any(|window| window == needle.as_bytes())
-    };
-    for (surface, bytes) in [
-        ("log", log.as_bytes()),
-        ("history", history.as_bytes()),
-        ("command line", &command_line),
-        ("preview", &preview.stdout),
-        ("ledger", &bytes_below(&world.path("state"))),
-    ] {
-        assert!(!bytes.is_empty(), "{surface}");
-        assert!(!shows(bytes, CANARY), "the token shows in the {surface}");
-    }
-    assert!(!shows(log.as_bytes(), INPUT), "the input shows in the log");
-    assert!(
-        !shows(history.as_bytes(), INPUT),
-        "the input shows in the history"
-    );
+    daemon.says("triggerd started");
+    daemon.says(OPENED);
+    daemon.until(superseded("a"));
+    let (status, log) = daemon.terminate();
+    assert!(status.success());
+    assert_eq!(opened(&log).len(), 1);
+    assert_eq!(world.sandbox.calls().len(), 0);
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{Daemon, EVERY_SECOND, World, accepted, once};
@@ -41,11 +42,11 @@ async fn stopped_over_a_due_time_and_continued_it_fires_once() {
     world.schedule("a", &once(Duration::from_secs(3)));
     let daemon = world.daemon();
     daemon.says("triggerd started");
-    daemon.signal("STOP");
+    daemon.signal(Signal::STOP);
     // The due time has to pass while nobody can look.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(world.sandbox.calls().len(), 0);
-    daemon.signal("CONT");
+    daemon.signal(Signal::CONT);
     let line = daemon.says("trigger accepted");
     assert!(
         line["lateness_ms"].as_i64().is_some_and(|late| late > 0),

@@ -9,5 +9,7 @@ mod fuzz;
 mod laws;
 mod reload;
 mod sandbox;
+mod secrets;
 mod simulation;
+mod start;
 mod support;

@@ -2,7 +2,7 @@
 //! Every wait is for a condition; the deadline is there only so that a failure ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,10 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use triggerd::sandbox::{Conduct, Sandbox, Settings, TOKEN, TRIGGER_ID};
+use triggerd::sandbox::{Conduct, Effect, Sandbox, Settings, TOKEN, TRIGGER_ID};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,6 +49,28 @@ impl World {
 
     pub(crate) fn schedule(&self, name: &str, text: &str) {
         fs::write(self.path(&format!("schedules/{name}.toml")), text).expect("a file");
+    }
+
+    /// Writes triggerd.toml.
+    pub(crate) fn settings(&self, text: &str) {
+        fs::write(self.path("triggerd.toml"), text).expect("a file");
+    }
+
+    /// Waits until an event like this was queued, and gives it.
+    pub(crate) async fn until_effect(&self, wanted: impl Fn(&Effect) -> bool) -> Effect {
+        let found = || self.sandbox.effects().into_iter().find(|it| wanted(it));
+        let until = self.sandbox.until(|_| found().is_some());
+        let waited = tokio::time::timeout(DEADLINE, until).await;
+        waited.expect("such an event is queued before the deadline");
+        found().expect("effects are never forgotten")
+    }
+
+    /// Waits until so many more events were queued than are now.
+    pub(crate) async fn until_more_effects(&self, more: usize) {
+        let so_far = self.sandbox.effects().len();
+        let until = self.sandbox.until_effects(so_far + more);
+        let waited = tokio::time::timeout(DEADLINE, until).await;
+        waited.expect("more events are queued before the deadline");
     }
 
     /// A command in this world, with nothing of the test's own environment.
@@ -105,8 +128,50 @@ pub(crate) struct Daemon {
 
 #[derive(Default)]
 struct Log {
-    lines: Mutex<Vec<Value>>,
+    lines: Mutex<Lines>,
     grown: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    all: Vec<Value>,
+    /// There will be no more.
+    ended: bool,
+}
+
+impl Log {
+    fn read(&self, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            self.change(|lines| lines.all.push(line));
+        }
+        self.change(|lines| lines.ended = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Lines)) {
+        change(&mut self.lines.lock().expect("no panic"));
+        self.grown.notify_all();
+    }
+
+    /// Waits until the lines hold it.
+    #[track_caller]
+    fn until<T>(&self, found: impl Fn(&Lines) -> Option<T>) -> T {
+        let started = Instant::now();
+        let mut lines = self.lines.lock().expect("no panic");
+        loop {
+            if let Some(found) = found(&lines) {
+                return found;
+            }
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            let may_come = !lines.ended && !left.is_zero();
+            if !may_come {
+                let said = lines.all.clone();
+                drop(lines);
+                panic!("it does not come in {said:#?}");
+            }
+            lines = self.grown.wait_timeout(lines, left).expect("no panic").0;
+        }
+    }
 }
 
 impl Daemon {
@@ -119,13 +184,7 @@ impl Daemon {
         let stderr = child.stderr.take().expect("it is piped");
         let log = Arc::new(Log::default());
         let reader = log.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                reader.lines.lock().expect("no panic").push(line);
-                reader.grown.notify_all();
-            }
-        });
+        thread::spawn(move || reader.read(stderr));
         Self { child, log }
     }
 
@@ -136,21 +195,8 @@ impl Daemon {
     /// Waits until a line of the log is like this, and gives it.
     #[track_caller]
     pub(crate) fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let started = Instant::now();
-        let mut lines = self.log.lines.lock().expect("no panic");
-        loop {
-            if let Some(line) = lines.iter().find(|line| wanted(line)) {
-                return line.clone();
-            }
-            let left = DEADLINE.saturating_sub(started.elapsed());
-            assert!(!left.is_zero(), "no such line in {lines:#?}");
-            lines = self
-                .log
-                .grown
-                .wait_timeout(lines, left)
-                .expect("no panic")
-                .0;
-        }
+        self.log
+            .until(|lines| lines.all.iter().find(|line| wanted(line)).cloned())
     }
 
     /// Waits until there is a line with this message.
@@ -160,41 +206,32 @@ impl Daemon {
     }
 
     pub(crate) fn log(&self) -> Vec<Value> {
-        self.log.lines.lock().expect("no panic").clone()
+        self.log.lines.lock().expect("no panic").all.clone()
     }
 
     /// Waits until it has ended by itself.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, Vec<Value>) {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return (status, self.log());
-            }
-            assert!(
-                started.elapsed() < DEADLINE,
-                "it goes on: {:#?}",
-                self.log()
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+        let log = self
+            .log
+            .until(|lines| lines.ended.then(|| lines.all.clone()));
+        // Its standard error is closed: what is left of it is its exit status.
+        let status = self.child.wait().expect("it is our child");
+        (status, log)
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.pid().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success());
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("it is our child");
     }
 
     pub(crate) fn terminate(self) -> (ExitStatus, Vec<Value>) {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.ended()
     }
 
     pub(crate) fn kill_9(self) -> Vec<Value> {
-        self.signal("KILL");
+        self.signal(Signal::KILL);
         self.ended().1
     }
 }
@@ -204,6 +241,15 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Due at every second, and each of those seconds is owed whatever keeps the API.
+pub(crate) fn owed_every_second(input: &str) -> String {
+    format!(
+        "cron = \"* * * * * *\"\ninput = \"{input}\"\n\n\
+         [missed]\ncatch_up = \"all\"\nat_most = 100\nspacing = \"0s\"\n\n\
+         [retry]\nfirst_delay = \"100ms\"\n"
+    )
 }
 
 pub(crate) fn accepted(log: &[Value]) -> Vec<&Value> {
