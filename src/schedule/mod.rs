@@ -194,24 +194,32 @@ impl Borrow<str> for ScheduleId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TriggerId(Arc<str>);
 
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no trigger id: 1 to 128 of `A-Z`, `a-z`, `0-9`, `_` and `-`")]
-pub struct InvalidTriggerId(String);
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTriggerId {
+    #[error("`{0}` is no trigger id: 1 to 128 of `A-Z`, `a-z`, `0-9`, `_` and `-`")]
+    Form(String),
+    /// Never quoted: a trigger id stands in each log line and in the ledger.
+    #[error("this is a token, where a trigger id belongs")]
+    Token,
+}
 
 impl TriggerId {
     const MAX_LEN: usize = 128;
 
     /// # Errors
-    /// If `text` could not stand in a URL's path as it is. An unusual form is not an error
+    /// If `text` could not stand in a URL's path as it is, or is a token. An unusual form is no error
     /// (see [`TriggerId::form_warning`]): the API's ids have changed before.
     pub fn parse(text: &str) -> Result<Self, InvalidTriggerId> {
+        if text.starts_with("at-") || text.starts_with("sk-") {
+            return Err(InvalidTriggerId::Token);
+        }
         let all_allowed = text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
         if all_allowed && (1..=Self::MAX_LEN).contains(&text.len()) {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidTriggerId(text.escape_debug().to_string()))
+            Err(InvalidTriggerId::Form(text.escape_debug().to_string()))
         }
     }
 
