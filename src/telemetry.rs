@@ -28,6 +28,7 @@ pub enum LogFormat {
     /// Text on a terminal, JSON lines otherwise.
     #[default]
     Auto,
+    #[value(alias = "pretty")]
     Text,
     Json,
 }

@@ -289,7 +289,7 @@ impl Resolver<'_> {
         };
         match field.value.as_str() {
             "auto" => LogFormat::Auto,
-            "text" => LogFormat::Text,
+            "text" | "pretty" => LogFormat::Text,
             "json" => LogFormat::Json,
             word => {
                 let known = list(&["auto", "text", "json"]);
