@@ -211,11 +211,11 @@ impl TemplateError {
             ),
             ErrorKind::InvalidOperation => (
                 detail,
-                "see what the filter takes; `date` takes an instant such as `window_start`"
+                "an instant is written with `{{ window_start | date(\"%d %B %Y\") }}`, as strftime does"
                     .to_owned(),
             ),
             ErrorKind::UnknownFilter => {
-                (detail, "see minijinja's filters; ours is `date`".to_owned())
+                (detail, "there are minijinja's filters, and `date`: `{{ window_start | date(\"%d %B %Y\") }}`".to_owned())
             }
             _ => (
                 detail,

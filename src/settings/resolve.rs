@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::file::{RawSettings, RawToken};
 use super::{ApiSettings, Chores, Flags, Settings, WatchMode, defaults};
@@ -13,7 +14,7 @@ use crate::plan::occurrence::Namespace;
 use crate::schedule::TriggerId;
 use crate::schedule::cron::CronExpr;
 use crate::schedule::problem::Problem;
-use crate::schedule::resolve::{Agent, Context};
+use crate::schedule::resolve::{Agent, Context, problems_of_defaults};
 use crate::telemetry::LogFormat;
 use crate::toml_file::{Document, Field, list};
 
@@ -29,9 +30,7 @@ pub(super) fn resolve(
     env: Env<'_>,
 ) -> (Settings, Vec<Problem>) {
     let mut document = Document::new(path.unwrap_or(Path::new("triggerd.toml")), text);
-    let mut table = document.top();
-    let raw = RawSettings::read(&mut table);
-    table.finish();
+    let raw = document.read(RawSettings::read);
     let mut resolver = Resolver {
         folder: path
             .and_then(Path::parent)
@@ -41,6 +40,8 @@ pub(super) fn resolve(
         problems: document.problems,
         env,
     };
+    let of_defaults = problems_of_defaults(&resolver.path, &raw.defaults);
+    resolver.problems.extend(of_defaults);
     let settings = resolver.settings(raw, flags);
     let settings = Settings {
         file: path.map(Path::to_owned),
@@ -79,6 +80,7 @@ impl Resolver<'_> {
         let socket = raw.control_socket.as_ref();
         let socket = socket.map_or(defaults::CONTROL_SOCKET, |field| &field.value);
         let runtime = self.env_path("RUNTIME_DIRECTORY");
+        self.positive("ledger.retention", &raw.retention, "90d");
         Settings {
             file: None,
             control_socket: runtime.as_ref().unwrap_or(&state).join(socket),
@@ -126,7 +128,7 @@ impl Resolver<'_> {
             self.error(
                 place,
                 error.to_string(),
-                "shorten it to lower-case letters, digits and `-`",
+                "write it with at most 16 lower-case letters, digits and `-`, such as \"prod-eu\"",
             );
             Namespace::default()
         })
@@ -158,23 +160,19 @@ impl Resolver<'_> {
 
     fn api(&mut self, raw: &RawSettings) -> ApiSettings {
         let api = &raw.api;
+        self.positive("api.timeout", &api.timeout, "60s");
         if let Some(field) = api
             .timeout
             .as_ref()
             .filter(|field| field.value < defaults::SHORTEST_USUAL_TIMEOUT)
+            .filter(|field| !field.value.is_zero())
         {
             let problem = Problem::warning(
                 &self.path,
                 "a time-out under 30s makes false failures: the live service takes 4 to 10 s for its 202",
             );
+            let problem = problem.help("write \"60s\", or leave it out");
             self.problems.push(problem.at(field.span.clone()));
-        }
-        if let Some(field) = api.timeout.as_ref().filter(|field| field.value.is_zero()) {
-            self.error(
-                field.span.clone(),
-                "`api.timeout` is zero",
-                "write a length of time such as \"60s\"",
-            );
         }
         ApiSettings {
             base_url: self.base_url(&api.base_url),
@@ -316,7 +314,7 @@ impl Resolver<'_> {
             Ok(_) if fields == 5 => {}
             Ok(_) => self.error(
                 field.span.clone(),
-                "a chore's expression has five fields",
+                "six fields are too many: a chore has five",
                 "write minute, hour, day, month and weekday, or \"\" for never",
             ),
             Err(error) => {
@@ -351,6 +349,16 @@ impl Resolver<'_> {
         }
     }
 
+    fn positive(&mut self, key: &str, field: &Option<Field<Duration>>, example: &str) {
+        if let Some(field) = field.as_ref().filter(|field| field.value.is_zero()) {
+            self.error(
+                field.span.clone(),
+                format!("`{key}` is zero"),
+                format!("write a length of time such as \"{example}\""),
+            );
+        }
+    }
+
     fn file_path(&self, field: &Option<Field<String>>) -> Option<PathBuf> {
         field.as_ref().map(|field| self.folder.join(&field.value))
     }
@@ -380,8 +388,6 @@ fn default_base_url() -> BaseUrl {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// What the three places say of one setting.

@@ -1,6 +1,7 @@
 //! Reading a TOML file by its keys, with every problem found in one pass: where serde stops at the
 //! first. It knows no key by name.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::schedule::problem::Problem;
 
+mod syntax;
 mod value;
 
-pub use value::{FromToml, LocalInstant, Wrong, duration, written};
+pub use value::{FromToml, LocalInstant, Unwanted, duration, written};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,39 @@ pub struct Document<'i> {
     pub path: PathBuf,
     pub text: &'i str,
     pub problems: Vec<Problem>,
+    pub unread: Unread,
+    /// Every key that somebody asked for, by its full name.
+    known: BTreeSet<String>,
+    unknown: Vec<Unknown>,
+}
+
+/// What stands in a file and could not be read, so that nobody calls it missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Full names: `event.update_text`.
+    keys: BTreeSet<String>,
+    /// The syntax is broken, and any key may stand where it is.
+    any: bool,
+}
+
+impl Unread {
+    pub fn may_hold(&self, key: &str) -> bool {
+        let holds = |unread: &String| {
+            key.strip_prefix(unread.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.any || self.keys.iter().any(holds)
+    }
+}
+
+/// A key that nobody asked for.
+struct Unknown {
+    /// `missed.` for a key of a table below the top.
+    prefix: String,
+    name: String,
+    place: Range<usize>,
+    /// What is known beside it.
+    siblings: Vec<&'static str>,
 }
 
 /// One table: each key is asked for once, and what nobody asked for is unknown.
@@ -65,25 +100,40 @@ impl<'i> Document<'i> {
             path: path.to_owned(),
             text,
             problems: Vec::new(),
+            unread: Unread::default(),
+            known: BTreeSet::new(),
+            unknown: Vec::new(),
         }
     }
 
-    /// The top table; empty where the syntax is wrong: what can still be read then is guesswork.
-    pub fn top(&mut self) -> Table<'_, 'i> {
-        let (table, errors) = DeTable::parse_recoverable(self.text);
-        let entries = match errors.is_empty() {
-            true => table.into_inner(),
-            false => DeTable::new(),
-        };
-        for error in errors {
-            let problem = Problem::error(&self.path, error.message().trim_end()).at(error.span());
-            self.problems.push(problem);
-        }
-        Table {
+    /// Reads the top table as far as its syntax is right, and tells of every key that nobody asked for.
+    pub fn read<T>(&mut self, read: impl FnOnce(&mut Table<'_, 'i>) -> T) -> T {
+        let (top, errors) = DeTable::parse_recoverable(self.text);
+        self.unread.any = !errors.is_empty();
+        self.problems.extend(
+            errors
+                .iter()
+                .map(|error| syntax::problem(&self.path, self.text, error)),
+        );
+        let mut table = Table {
             document: self,
-            entries,
+            entries: top.into_inner(),
             prefix: String::new(),
             asked: Vec::new(),
+        };
+        let value = read(&mut table);
+        table.close();
+        self.tell_unknown();
+        value
+    }
+
+    fn tell_unknown(&mut self) {
+        for unknown in std::mem::take(&mut self.unknown) {
+            let message = format!("unknown key `{}{}`", unknown.prefix, unknown.name);
+            let (meant, help) = unknown.meant(&self.known);
+            self.unread.keys.extend(meant);
+            let problem = Problem::error(&self.path, message).at(unknown.place);
+            self.problems.push(problem.help(help));
         }
     }
 }
@@ -94,8 +144,8 @@ impl<'d, 'i> Table<'d, 'i> {
         let value = self.take(key)?;
         match read(self.document.text, &value) {
             Ok(field) => Some(field),
-            Err(wrong) => {
-                self.wrong_type(key, &value, wrong);
+            Err(unwanted) => {
+                self.unwanted(key, &value, unwanted);
                 None
             }
         }
@@ -107,7 +157,11 @@ impl<'d, 'i> Table<'d, 'i> {
         key: &'static str,
         read: impl FnOnce(&mut Table<'_, 'i>, Range<usize>) -> T,
     ) -> Option<T> {
-        let value = self.take(key)?;
+        let Some(value) = self.take(key) else {
+            // Its keys are asked for all the same, so that one in another table can be told where it belongs.
+            self.below(key, DeTable::new(), |table| read(table, 0..0));
+            return None;
+        };
         let place = value.span();
         self.read_table(key, value, |table| read(table, place))
     }
@@ -121,10 +175,12 @@ impl<'d, 'i> Table<'d, 'i> {
         let Some(value) = self.take(key) else {
             return Vec::new();
         };
-        let span = value.span();
-        let DeValue::Table(entries) = value.into_inner() else {
-            self.error(span, format!("`{}{key}` is not a table", self.prefix));
-            return Vec::new();
+        let entries = match value.get_ref() {
+            DeValue::Table(entries) => entries.clone(),
+            _ => {
+                self.no_table(key, &value);
+                return Vec::new();
+            }
         };
         let mut tables = Vec::new();
         for (name, value) in entries {
@@ -141,28 +197,57 @@ impl<'d, 'i> Table<'d, 'i> {
         tables
     }
 
-    /// The value as it is, for a key that takes more than one type.
-    pub fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'i>>> {
+    fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'i>>> {
         self.asked.push(key);
         self.entries.remove(key)
     }
 
-    pub fn error(&mut self, span: Range<usize>, message: String) {
-        let problem = Problem::error(&self.document.path, message).at(span);
-        self.document.problems.push(problem);
+    fn unwanted(&mut self, key: &str, value: &Spanned<DeValue<'i>>, unwanted: Unwanted) {
+        let key = format!("{}{key}", self.prefix);
+        let (place, found, subject) = match unwanted.item {
+            Some((place, found)) => (place, found, format!("an item of `{key}`")),
+            None => (
+                value.span(),
+                value::kind(value.get_ref()),
+                format!("`{key}`"),
+            ),
+        };
+        let message = format!("{subject} is {found}, not {}", unwanted.wanted);
+        self.unreadable(key, place, message, unwanted.help);
     }
 
-    fn wrong_type(&mut self, key: &str, value: &Spanned<DeValue<'i>>, wrong: Wrong) {
-        let Wrong { wanted, item } = wrong;
-        let name = format!("`{}{key}`", self.prefix);
-        let (place, message) = match item {
-            Some((place, found)) => (place, format!("{name} lists {found}, not {wanted}")),
-            None => {
-                let found = value::kind(value.get_ref());
-                (value.span(), format!("{name} is {found}, not {wanted}"))
-            }
+    fn no_table(&mut self, key: &str, value: &Spanned<DeValue<'i>>) {
+        let key = format!("{}{key}", self.prefix);
+        // A string is not quoted: where a table is wanted, it may be a token.
+        let (found, help) = match value.get_ref() {
+            DeValue::Array(_) => (
+                "a list".to_owned(),
+                format!("write `[{key}]` once, in single brackets"),
+            ),
+            DeValue::String(_) => ("a string".to_owned(), header_help(&key)),
+            other => (value::kind(other), header_help(&key)),
         };
-        self.error(place, message);
+        let message = format!("`{key}` is {found}, not a table");
+        self.unreadable(key, value.span(), message, Some(help));
+    }
+
+    fn unreadable(
+        &mut self,
+        key: String,
+        place: Range<usize>,
+        message: String,
+        help: Option<String>,
+    ) {
+        let document = &mut *self.document;
+        document.unread.keys.insert(key);
+        let is_told = document
+            .problems
+            .iter()
+            .any(|problem| problem.span.as_ref() == Some(&place));
+        if !is_told {
+            let problem = Problem::error(&document.path, message).at(place);
+            document.problems.push(Problem { help, ..problem });
+        }
     }
 
     fn read_table<T>(
@@ -171,48 +256,85 @@ impl<'d, 'i> Table<'d, 'i> {
         value: Spanned<DeValue<'i>>,
         read: impl FnOnce(&mut Table<'_, 'i>) -> T,
     ) -> Option<T> {
-        let span = value.span();
+        if !value.get_ref().is_table() {
+            self.no_table(key, &value);
+            return None;
+        }
         match value.into_inner() {
-            DeValue::Table(entries) => {
-                let mut table = Table {
-                    document: self.document,
-                    entries,
-                    prefix: format!("{}{key}.", self.prefix),
-                    asked: Vec::new(),
-                };
-                let value = read(&mut table);
-                table.finish();
-                Some(value)
-            }
-            other => {
-                let found = value::kind(&other);
-                let message = format!("`{}{key}` is {found}, not a table", self.prefix);
-                self.error(span, message);
-                None
-            }
+            DeValue::Table(entries) => Some(self.below(key, entries, read)),
+            _ => None,
         }
     }
 
-    /// Tells of every key that nobody asked for.
-    pub fn finish(self) {
-        for (key, _) in &self.entries {
-            let name = key.get_ref();
-            let problem = Problem::error(
-                &self.document.path,
-                format!("unknown key `{}{name}`", self.prefix),
-            )
-            .at(key.span());
-            let help = match nearest(name, &self.asked) {
-                Some(near) => format!("did you mean `{near}`"),
-                None => format!("known here: {}", list(&self.asked)),
+    fn below<T>(
+        &mut self,
+        key: &str,
+        entries: DeTable<'i>,
+        read: impl FnOnce(&mut Table<'_, 'i>) -> T,
+    ) -> T {
+        let mut table = Table {
+            document: self.document,
+            entries,
+            prefix: format!("{}{key}.", self.prefix),
+            asked: Vec::new(),
+        };
+        let value = read(&mut table);
+        table.close();
+        value
+    }
+
+    /// What is left is unknown.
+    fn close(self) {
+        let known = self.asked.iter().map(|key| format!("{}{key}", self.prefix));
+        self.document.known.extend(known);
+        let unknown = self.entries.iter().map(|(key, _)| Unknown {
+            prefix: self.prefix.clone(),
+            name: key.get_ref().to_string(),
+            place: key.span(),
+            siblings: self.asked.clone(),
+        });
+        self.document.unknown.extend(unknown);
+    }
+}
+
+impl Unknown {
+    /// What is probably meant, by its full name, and how to say it.
+    fn meant(&self, known: &BTreeSet<String>) -> (Option<String>, String) {
+        if let Some(near) = nearest(&self.name, &self.siblings) {
+            let full_name = format!("{}{near}", self.prefix);
+            return (Some(full_name), format!("did you mean `{near}`"));
+        }
+        let mut homes = known.iter().filter_map(|full_name| {
+            let home = full_name.strip_suffix(&self.name)?;
+            let home = match home {
+                "" => "",
+                _ => home.strip_suffix('.')?,
             };
-            self.document.problems.push(problem.help(help));
+            Some((full_name, home))
+        });
+        match (homes.next(), homes.next()) {
+            (Some((full_name, "")), None) => (
+                Some(full_name.clone()),
+                "it belongs at the top, above the first `[table]`".into(),
+            ),
+            (Some((full_name, home)), None) => (
+                Some(full_name.clone()),
+                format!("it belongs below `[{home}]`"),
+            ),
+            _ => (None, format!("known here: {}", list(&self.siblings))),
         }
     }
 }
 
+fn header_help(key: &str) -> String {
+    format!("write `[{key}]` on a line of its own, and its keys below")
+}
+
 /// Reads one value, or says what was wanted.
-pub fn read<T: FromToml>(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Field<T>, Wrong> {
+pub(crate) fn read<T: FromToml>(
+    text: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Field<T>, Unwanted> {
     let span = value.span();
     let content = value
         .get_ref()
@@ -287,7 +409,8 @@ mod tests {
         #[track_caller]
         fn check(text: &str, range: Range<usize>, expected: &str) {
             let mut document = Document::new(Path::new("a.toml"), text);
-            let field = document.top().get::<String>("a").expect("a string");
+            let field = document.read(|table| table.get::<String>("a"));
+            let field = field.expect("a string");
             let part = field.part(range).expect("stands in this file");
             assert_eq!(&text[part], expected);
         }

@@ -1,13 +1,12 @@
 //! The types that a key's value can have: TOML's own, and those we write as strings.
 //! It knows no key.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::civil;
 use toml::Spanned;
 use toml::de::DeValue;
-
-use std::ops::Range;
 
 use super::{Field, read};
 
@@ -15,55 +14,75 @@ use super::{Field, read};
 pub trait FromToml: Sized {
     /// # Errors
     /// What is wanted instead.
-    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong>;
+    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted>;
 }
 
-/// A value of another type.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// With its article: "a string".
+/// Why a value can't be read.
+#[derive(Debug)]
+pub struct Unwanted {
+    /// What is wanted instead, with its article: "a string".
     pub wanted: String,
-    /// The item of a list that it is about: where it stands, and what it is.
-    pub item: Option<(Range<usize>, String)>,
+    pub help: Option<String>,
+    /// Where in a list the value is that is meant, and what it is.
+    pub(super) item: Option<(Range<usize>, String)>,
 }
 
-impl<S: Into<String>> From<S> for Wrong {
-    fn from(wanted: S) -> Self {
+impl Unwanted {
+    fn help(self, help: impl Into<String>) -> Self {
         Self {
-            wanted: wanted.into(),
+            help: Some(help.into()),
+            ..self
+        }
+    }
+}
+
+impl From<&str> for Unwanted {
+    fn from(wanted: &str) -> Self {
+        Self {
+            wanted: wanted.to_owned(),
+            help: None,
             item: None,
         }
     }
 }
 
 impl FromToml for String {
-    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         let string = value.get_ref().as_str().ok_or("a string")?;
         Ok(string.to_owned())
     }
 }
 
 impl FromToml for bool {
-    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         Ok(value.get_ref().as_bool().ok_or("`true` or `false`")?)
     }
 }
 
 impl FromToml for u32 {
-    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         value
             .get_ref()
             .as_integer()
             .and_then(|integer| Self::from_str_radix(integer.as_str(), integer.radix()).ok())
             .filter(|number| *number > 0)
-            .ok_or_else(|| "a whole number from 1 on".into())
+            .ok_or_else(|| "a whole number of 1 or more".into())
     }
 }
 
 impl FromToml for Duration {
-    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        value.get_ref().as_str().and_then(duration).ok_or_else(|| {
-            "a length of time such as \"10s\", \"5m\", \"12h\", \"1h30m\" or \"90d\"".into()
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
+        let length = value.get_ref().as_str().and_then(duration);
+        length.ok_or_else(|| {
+            let unwanted: Unwanted =
+                "a length of time such as \"10s\", \"1h30m\" or \"90d\"".into();
+            match value.get_ref() {
+                DeValue::Integer(number) => {
+                    unwanted.help(format!("for seconds write \"{}s\"", number.as_str()))
+                }
+                _ => unwanted
+                    .help("write numbers with the units ms, s, m, h, d or w, nothing between them"),
+            }
         })
     }
 }
@@ -75,76 +94,81 @@ pub enum LocalInstant {
     DateTime(civil::DateTime),
 }
 
+const DATE: &str = "a date such as 2026-12-24";
+const DATE_TIME: &str = "a date with a time such as 2026-12-24T18:00:00";
+const EITHER: &str = "a date such as 2026-12-24, or one with a time such as 2026-12-24T18:00:00";
+
 impl FromToml for LocalInstant {
-    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        let wanted = "a local date or date-time such as 2026-12-24 or 2026-12-24T18:00:00";
-        let datetime = value.get_ref().as_datetime().ok_or(wanted)?;
-        if datetime.offset.is_some() {
-            return Err(format!("{wanted}: without an offset, `timezone` says where").into());
-        }
-        let date = datetime.date.as_ref().ok_or(wanted)?;
-        let date = civil::Date::new(
-            i16::try_from(date.year).map_err(|_| wanted)?,
-            i8::try_from(date.month).map_err(|_| wanted)?,
-            i8::try_from(date.day).map_err(|_| wanted)?,
-        )
-        .map_err(|_| "a date that exists")?;
-        let Some(time) = &datetime.time else {
-            return Ok(Self::Date(date));
-        };
-        let time = civil::Time::new(
-            i8::try_from(time.hour).map_err(|_| wanted)?,
-            i8::try_from(time.minute).map_err(|_| wanted)?,
-            i8::try_from(time.second.unwrap_or(0)).map_err(|_| wanted)?,
-            0,
-        )
-        .map_err(|_| "a time of day that exists")?;
-        Ok(Self::DateTime(date.to_datetime(time)))
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
+        instant(value, EITHER)
     }
 }
 
 impl FromToml for civil::DateTime {
-    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        match LocalInstant::from_toml(text, value) {
-            Ok(LocalInstant::DateTime(at)) => Ok(at),
-            Ok(LocalInstant::Date(_)) => {
-                Err("a local date-time such as 2026-12-24T18:00:00".into())
-            }
-            Err(wrong) => Err(wrong
-                .wanted
-                .replace(
-                    "date or date-time such as 2026-12-24 or",
-                    "date-time such as",
-                )
-                .into()),
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
+        match instant(value, DATE_TIME)? {
+            LocalInstant::DateTime(at) => Ok(at),
+            LocalInstant::Date(_) => Err(DATE_TIME.into()),
         }
     }
 }
 
 impl FromToml for civil::Date {
-    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
-        match LocalInstant::from_toml(text, value)? {
+    fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
+        match instant(value, DATE)? {
             LocalInstant::Date(date) => Ok(date),
-            LocalInstant::DateTime(_) => Err("a date such as 2026-12-24".into()),
+            LocalInstant::DateTime(_) => Err(DATE.into()),
         }
     }
 }
 
+fn instant(value: &Spanned<DeValue<'_>>, wanted: &str) -> Result<LocalInstant, Unwanted> {
+    let unwanted = || Unwanted::from(wanted);
+    let datetime = match value.get_ref() {
+        DeValue::Datetime(datetime) => datetime,
+        DeValue::String(_) => return Err(unwanted().help("dates stand without quotes")),
+        _ => return Err(unwanted()),
+    };
+    if datetime.offset.is_some() {
+        return Err(Unwanted::from("a local one")
+            .help("leave the offset out: `timezone` says which clock is meant"));
+    }
+    let date = datetime.date.as_ref().ok_or_else(unwanted)?;
+    let number = |number: u8| i8::try_from(number).map_err(|_| unwanted());
+    let date = civil::Date::new(
+        i16::try_from(date.year).map_err(|_| unwanted())?,
+        number(date.month)?,
+        number(date.day)?,
+    )
+    .map_err(|_| "a date that exists")?;
+    let Some(time) = &datetime.time else {
+        return Ok(LocalInstant::Date(date));
+    };
+    let time = civil::Time::new(
+        number(time.hour)?,
+        number(time.minute)?,
+        number(time.second.unwrap_or(0))?,
+        0,
+    )
+    .map_err(|_| "a time of day that exists")?;
+    Ok(LocalInstant::DateTime(date.to_datetime(time)))
+}
+
 /// A list, or a single value that stands for a list of one.
 impl<T: FromToml> FromToml for Vec<Field<T>> {
-    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Wrong> {
+    fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         let Some(array) = value.get_ref().as_array() else {
-            return read(text, value)
-                .map(|one| vec![one])
-                .map_err(|wrong| format!("{}, or a list of such", wrong.wanted).into());
+            return Ok(vec![read(text, value)?]);
         };
-        let items = array.iter().map(|item| {
-            read(text, item).map_err(|wrong| Wrong {
-                item: Some((item.span(), kind(item.get_ref()))),
-                ..wrong
+        array
+            .iter()
+            .map(|item| {
+                read(text, item).map_err(|unwanted| Unwanted {
+                    item: Some((item.span(), kind(item.get_ref()))),
+                    ..unwanted
+                })
             })
-        });
-        items.collect()
+            .collect()
     }
 }
 
@@ -155,7 +179,11 @@ pub(super) fn kind(value: &DeValue<'_>) -> String {
         DeValue::Integer(integer) => format!("the number {}", integer.as_str()),
         DeValue::Float(float) => format!("the number {}", float.as_str()),
         DeValue::Boolean(boolean) => format!("`{boolean}`"),
-        DeValue::Datetime(datetime) => format!("the date-time {datetime}"),
+        DeValue::Datetime(datetime) => match (datetime.date, datetime.time) {
+            (Some(_), Some(_)) => format!("the date-time {datetime}"),
+            (Some(_), None) => format!("the date {datetime}"),
+            (None, _) => format!("the time {datetime}"),
+        },
         DeValue::Array(_) => "a list".into(),
         DeValue::Table(_) => "a table".into(),
     }

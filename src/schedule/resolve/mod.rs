@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::schedule::file::RawSchedule;
 use crate::schedule::problem::{Problem, has_errors};
 use crate::schedule::{Schedule, ScheduleId, TriggerId, defaults};
-use crate::toml_file::{Document, Field};
+use crate::toml_file::{Document, Field, Unread};
 
 mod policies;
 mod target;
@@ -45,6 +45,7 @@ pub struct Agent {
 pub struct Parsed {
     path: PathBuf,
     raw: RawSchedule,
+    unread: Unread,
     problems: Vec<Problem>,
 }
 
@@ -52,12 +53,11 @@ impl Parsed {
     /// Reads the keys of a file, and fills what it does not say from `[defaults]`.
     pub fn new(path: &Path, text: &str, context: &Context) -> Self {
         let mut document = Document::new(path, text);
-        let mut table = document.top();
-        let raw = RawSchedule::read(&mut table);
-        table.finish();
+        let raw = document.read(RawSchedule::read);
         Self {
             path: document.path,
             raw: raw.over(&context.defaults),
+            unread: document.unread,
             problems: document.problems,
         }
     }
@@ -81,7 +81,7 @@ impl Parsed {
     ) -> (Option<Schedule>, Vec<Problem>) {
         let mut resolver = Resolver {
             path: self.path,
-            half_read: has_errors(&self.problems),
+            unread: self.unread,
             problems: self.problems,
         };
         let schedule = resolver.schedule(id, self.raw, input, context, now);
@@ -94,10 +94,29 @@ impl Parsed {
     }
 }
 
+/// The problems of `[defaults]`, told once, where they stand, and not for every file.
+pub fn problems_of_defaults(path: &Path, raw: &RawSchedule) -> Vec<Problem> {
+    let mut resolver = Resolver {
+        path: path.to_owned(),
+        unread: Unread::default(),
+        problems: Vec::new(),
+    };
+    resolver.not_in_force_yet(raw);
+    resolver.policies(raw);
+    resolver.conversation(raw);
+    resolver.zone(&raw.timezone);
+    if let Some(cron) = &raw.cron {
+        resolver.cron("", cron);
+    }
+    for template in [&raw.event.update_text, &raw.event.marker, &raw.input] {
+        resolver.template(template.as_ref());
+    }
+    resolver.problems
+}
+
 struct Resolver {
     path: PathBuf,
-    /// Some keys could not be read: that one seems to be missing says nothing then.
-    half_read: bool,
+    unread: Unread,
     problems: Vec<Problem>,
 }
 
@@ -119,25 +138,26 @@ impl Resolver {
         let conversation = self.conversation(&raw);
         let recurrence = self.recurrence(id, &raw, now);
         let enabled = raw.enabled.as_ref().is_none_or(|field| field.value);
-        if let Some(field) = raw.enabled.filter(|field| !field.value) {
-            self.note(field.span, "disabled: it does not fire".into());
+        if let Some(field) = raw.enabled.as_ref().filter(|field| !field.value) {
+            self.note(
+                field.span.clone(),
+                "it is disabled: it does not fire".into(),
+            );
         }
-        let jitter = raw.jitter.map_or(defaults::JITTER, |field| field.value);
+        let jitter = value(&raw.jitter).unwrap_or(defaults::JITTER);
         let schedule = Schedule {
             id: id.clone(),
-            description: raw
-                .description
-                .map_or("".into(), |field| field.value.into()),
+            description: value(&raw.description).unwrap_or_default().into(),
             enabled,
             recurrence: recurrence?,
             jitter,
             target: target?,
             message: message?,
             conversation: conversation?,
-            keep_input: raw.keep_input.is_some_and(|field| field.value),
+            keep_input: value(&raw.keep_input).unwrap_or_default(),
             policies: policies?,
         };
-        self.render_once(&schedule, &raw.event, &raw.input, &raw.conversation, now);
+        self.render_once(&schedule, &raw, now);
         Some(schedule)
     }
 
@@ -151,8 +171,9 @@ impl Resolver {
         }
     }
 
-    fn missing(&mut self, message: &str, help: &str) {
-        if !self.half_read {
+    /// None of `keys` is there, unless it is and could not be read.
+    fn missing(&mut self, keys: &[&str], message: &str, help: &str) {
+        if !keys.iter().any(|key| self.unread.may_hold(key)) {
             self.error(None, message, help);
         }
     }

@@ -14,6 +14,13 @@ impl Resolver {
         let missed = self.missed(raw, retry.as_ref());
         let overlap = self.overlap(raw);
         let verify = self.verify(raw);
+        for (key, field) in [
+            ("expect.accepted_within", &raw.expect.accepted_within),
+            ("expect.finished_within", &raw.expect.finished_within),
+            ("expect.approved_within", &raw.expect.approved_within),
+        ] {
+            self.positive(key, field);
+        }
         Some(Policies {
             missed: missed?,
             overlap: overlap?,
@@ -77,10 +84,12 @@ impl Resolver {
                 .as_ref()
                 .or(raw.retry.give_up_after.as_ref())
                 .and_then(|field| field.span.clone());
-            self.note(place, format!(
+            if place.is_some() {
+                self.note(place, format!(
                 "`missed.within` of {} cuts `retry.give_up_after` of {}: a delivery expires {} after its scheduled time",
                 written(within), written(retry.give_up_after), written(within)
             ));
+            }
         }
         Some(Missed { catch_up, within })
     }
@@ -131,7 +140,7 @@ impl Resolver {
             let place = place(&retry.give_up_after);
             self.error(
                 place,
-                format!("`retry.give_up_after` of {} is over 24h", written(policy.give_up_after)),
+                "`retry.give_up_after` is over 24h",
                 "write at most \"24h\": how long the API remembers a key is not documented, and a later retry might fire twice",
             );
             return None;
@@ -149,7 +158,7 @@ impl Resolver {
                     written(policy.first_delay),
                     written(policy.max_delay)
                 ),
-                "make `max_delay` the longer one",
+                "shorten it, or write a longer `max_delay`",
             );
             return None;
         }
@@ -160,7 +169,7 @@ impl Resolver {
         let verify = &raw.verify;
         self.positive("verify.within", &verify.within);
         let Some(url) = &verify.url else {
-            if verify.table.is_some() {
+            if verify.table.is_some() && !self.unread.may_hold("verify.url") {
                 self.error(
                     verify.table.clone(),
                     "`[verify]` has no `url`",
@@ -173,7 +182,7 @@ impl Resolver {
         if !url.value.starts_with("https://") && !url.value.starts_with("http://") {
             self.error(
                 url.span.clone(),
-                format!("`verify.url` `{}` is no http address", url.value),
+                format!("`verify.url` `{}` is not an http address", url.value),
                 "write an address that starts with https://",
             );
             return None;
@@ -200,6 +209,7 @@ impl Resolver {
             .policy
             .as_ref()
             .filter(|field| matches!(field.value.as_str(), "skip" | "queue"))
+            .filter(|field| field.span.is_some())
         {
             self.note(
                 field.span.clone(),
@@ -209,9 +219,14 @@ impl Resolver {
                 ),
             );
         }
+        let verify = raw
+            .verify
+            .table
+            .clone()
+            .filter(|_| raw.verify.url.is_some());
         for (key, place, meanwhile) in [
             ("expect", &raw.expect.table, "no deadline alerts"),
-            ("verify", &raw.verify.table, "no result is looked up"),
+            ("verify", &verify, "no result is looked up"),
         ] {
             if place.is_some() {
                 self.note(

@@ -47,7 +47,7 @@ impl Resolver {
             (Some(field), _) => (field.value.as_str(), field.span.clone()),
             (None, Some(text)) => (text.as_str(), None),
             (None, None) => {
-                self.missing("it does not say which agent to wake", "add `trigger_id = \"agtch_…\"` or `agent = \"…\"`, or set WORKSPACE_AGENT_TRIGGER_ID");
+                self.missing(&["agent", "trigger_id"], "it does not say which agent to wake", "add `trigger_id = \"agtch_…\"` or `agent = \"…\"`, or set WORKSPACE_AGENT_TRIGGER_ID");
                 return None;
             }
         };

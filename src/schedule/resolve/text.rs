@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Context, Place, Resolver};
 use crate::plan::delivery::{self, Window};
 use crate::plan::occurrence::{Namespace, Occurrence};
-use crate::schedule::file::{RawEvent, RawSchedule};
+use crate::schedule::file::RawSchedule;
 use crate::schedule::message::{Message, Template, TemplateError, Variables};
 use crate::schedule::problem::Problem;
 use crate::schedule::recurrence::{Naming, Slot};
@@ -35,10 +35,13 @@ impl Resolver {
         };
         let input = match (&raw.input, &raw.input_file, input_file) {
             (Some(field), ..) => Some(self.template(Some(field))?),
-            (None, Some(field), Some(Ok(text))) => {
-                let place = field.span.clone();
-                Some(self.parse_template(&text, |_| place.clone())?)
-            }
+            (None, Some(field), Some(Ok(text))) => match Template::parse(&text) {
+                Ok(template) => Some(template),
+                Err(error) => {
+                    self.input_file_problem(field, &text, &error);
+                    return None;
+                }
+            },
             (None, Some(field), Some(Err(reason))) => {
                 self.error(
                     field.span.clone(),
@@ -51,6 +54,7 @@ impl Resolver {
         };
         if event.update_text.is_none() && raw.input.is_none() && raw.input_file.is_none() {
             self.missing(
+                &["event.update_text", "input", "input_file"],
                 "it does not say what to tell the agent",
                 "add `[event]` with `update_text`, or `input`, or `input_file`",
             );
@@ -131,15 +135,19 @@ impl Resolver {
         self.problems.push(problem.help(error.help.clone()));
     }
 
+    /// It lies in another file than the one that the problem is drawn on.
+    fn input_file_problem(&mut self, field: &Field<String>, text: &str, error: &TemplateError) {
+        let line = error
+            .range
+            .as_ref()
+            .and_then(|range| text.get(..range.start))
+            .map_or(1, |before| before.matches('\n').count() + 1);
+        let message = format!("line {line} of `{}`: {}", field.value, error.message);
+        self.error(field.span.clone(), message, error.help.clone());
+    }
+
     /// A template may have the right syntax and still name what is not there: render each one once.
-    pub(super) fn render_once(
-        &mut self,
-        schedule: &Schedule,
-        event: &RawEvent,
-        input: &Option<Field<String>>,
-        conversation: &Option<Field<String>>,
-        now: Timestamp,
-    ) {
+    pub(super) fn render_once(&mut self, schedule: &Schedule, raw: &RawSchedule, now: Timestamp) {
         let variables = sample(schedule, now);
         let message = &schedule.message;
         let conversation_template = match &schedule.conversation {
@@ -147,9 +155,9 @@ impl Resolver {
             _ => None,
         };
         let templates = [
-            (message.update_text.as_ref(), event.update_text.as_ref()),
-            (Some(&message.marker), event.marker.as_ref()),
-            (conversation_template, conversation.as_ref()),
+            (message.update_text.as_ref(), raw.event.update_text.as_ref()),
+            (Some(&message.marker), raw.event.marker.as_ref()),
+            (conversation_template, raw.conversation.as_ref()),
         ];
         let mut all_render = true;
         for (template, field) in templates {
@@ -168,12 +176,17 @@ impl Resolver {
             return;
         }
         match message.text(&variables) {
-            Err(error) => self.template_problem(&error, |range| {
-                input.as_ref().and_then(|field| match range {
+            Err(error) => match (&raw.input, &raw.input_file) {
+                (Some(field), _) => self.template_problem(&error, |range| match range {
                     Some(range) => field.part(range),
                     None => field.span.clone(),
-                })
-            }),
+                }),
+                (None, Some(field)) => {
+                    let text = message.input.as_ref().map_or("", Template::source);
+                    self.input_file_problem(field, text, &error);
+                }
+                (None, None) => self.template_problem(&error, |_| None),
+            },
             Ok(text) if text.chars().count() > defaults::LONGEST_USUAL_INPUT => {
                 let problem = Problem::warning(
                     &self.path,

@@ -21,7 +21,7 @@ impl Resolver {
         let start = raw.start.as_ref().map(|field| bound(field.value));
         let end = raw.end.as_ref().map(|field| bound(field.value));
         let timing = match (&raw.cron, &raw.at) {
-            (Some(cron), None) => self.cron(id, cron),
+            (Some(cron), None) => self.cron(id.as_str(), cron),
             (None, Some(at)) => Some(Timing::At(at.value)),
             (Some(_), Some(at)) => {
                 self.error(
@@ -33,7 +33,8 @@ impl Resolver {
             }
             (None, None) => {
                 self.missing(
-                    "it does not say when",
+                    &["cron", "at"],
+                    "it does not say when to fire",
                     "add `cron = \"0 9 * * MON-FRI\"`, or `at = 2026-12-24T18:00:00` for once",
                 );
                 None
@@ -72,7 +73,7 @@ impl Resolver {
                 .or(raw.end.as_ref().map(|field| &field.span));
             self.note(
                 place.cloned().flatten(),
-                "lies in the past: it does not fire any more".into(),
+                "it lies in the past: the schedule does not fire any more".into(),
             );
         }
         Some(recurrence)
@@ -97,7 +98,7 @@ impl Resolver {
 
     pub(super) fn cron(
         &mut self,
-        id: &ScheduleId,
+        schedule: &str,
         lines: &Field<Vec<Field<String>>>,
     ) -> Option<Timing> {
         if lines.value.is_empty() {
@@ -110,7 +111,7 @@ impl Resolver {
         }
         let mut expressions = Vec::new();
         for line in &lines.value {
-            match CronExpr::parse(&line.value, id.as_str()) {
+            match CronExpr::parse(&line.value, schedule) {
                 Ok(expression) => {
                     for note in expression.notes() {
                         self.note(line.part(0..line.value.len()), note);
