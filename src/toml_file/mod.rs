@@ -246,7 +246,10 @@ impl<'d, 'i> Table<'d, 'i> {
             .any(|problem| problem.span.as_ref() == Some(&place));
         if !is_told {
             let problem = Problem::error(&document.path, message).at(place);
-            document.problems.push(Problem { help, ..problem });
+            document.problems.push(match help {
+                Some(help) => problem.help(help),
+                None => problem,
+            });
         }
     }
 

@@ -28,7 +28,10 @@ pub(super) fn problem(path: &Path, text: &str, error: &toml::de::Error) -> Probl
         _ => (said.to_owned(), None),
     };
     let problem = Problem::error(path, message).at(place);
-    Problem { help, ..problem }
+    match help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
 }
 
 fn not_closed(quotes: &str) -> (String, Option<String>) {
@@ -36,4 +39,18 @@ fn not_closed(quotes: &str) -> (String, Option<String>) {
         "the string is not closed".to_owned(),
         Some(format!("close it with `{quotes}`")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_without_quotes_shows_in_no_problem() {
+        let text = "[token]\nvalue = at-0123456789abcdef0123456789\n";
+        let (_, errors) = toml::de::DeTable::parse_recoverable(text);
+        let problem = problem(Path::new("triggerd.toml"), text, &errors[0]);
+        let help = problem.help.expect("it has a way out");
+        assert_eq!(help, "write \"*****************************\"");
+    }
 }
