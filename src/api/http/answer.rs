@@ -50,8 +50,7 @@ pub(super) fn of_trigger(reply: Result<Reply, Fault>, quote: &Quote<'_>) -> Answ
                     detail,
                     match reached {
                         Reached::No => {
-                            "check this machine's network, name resolution and certificates, and `base_url`: \
-                             `triggerd doctor` looks at each"
+                            "check this machine's network, name resolution and certificates, and `base_url`"
                         }
                         Reached::Unknown => TROUBLE,
                     },
@@ -150,7 +149,7 @@ fn fix(outcome: &Outcome, status: u16) -> &'static str {
             "save and publish the agent, and see that its API channel is active"
         }
         Outcome::RateLimited(_) => {
-            "nothing, as it is tried again; where it lasts, spread the schedules: `triggerd load` names better minutes"
+            "nothing, as it is tried again; where it lasts, spread the schedules, by `jitter` or `H`"
         }
         Outcome::Failed { .. } => TROUBLE,
     }

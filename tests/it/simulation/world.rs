@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use triggerd::clock::{Boottime, Moment};
-use triggerd::ledger::{Ledger, Place, Receipt, Standing};
+use triggerd::ledger::{Ledger, LedgerError, Place, Receipt, Standing};
 use triggerd::plan::agenda::{Action, Agenda, Change};
 use triggerd::plan::delivery::Delivery;
 use triggerd::plan::fact::Fact;
@@ -228,8 +228,13 @@ impl World {
             self.troubles.push((since, self.now.wall));
         }
         let place = Place::Folder(self.state.path().to_owned());
-        let (ledger, remembered, receipts) =
-            Ledger::open(&place, self.now.wall).expect("the ledger always opens");
+        let (ledger, remembered, receipts) = loop {
+            match Ledger::open(&place, self.now.wall) {
+                // A process that another test is starting holds a copy of the lock until its exec.
+                Err(LedgerError::InUse { .. }) => std::thread::yield_now(),
+                opened => break opened.expect("the ledger always opens"),
+            }
+        };
         let agenda = Agenda::new(Namespace::default(), 1000, remembered, self.now);
         self.daemon = Some(Daemon {
             agenda,

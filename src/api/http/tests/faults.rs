@@ -13,7 +13,7 @@ async fn a_refused_port_was_never_reached() {
     let answer = trigger(&settings_for(address)).await;
     assert_failed(&answer, Reached::No);
     assert_snapshot!(answer.detail, @"tcp connect error: Connection refused (os error 111)");
-    assert_snapshot!(answer.fix, @"check this machine's network, name resolution and certificates, and `base_url`: `triggerd doctor` looks at each");
+    assert_snapshot!(answer.fix, @"check this machine's network, name resolution and certificates, and `base_url`");
 }
 
 #[tokio::test]

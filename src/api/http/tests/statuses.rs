@@ -181,7 +181,7 @@ async fn each_class_names_the_way_out() {
     409: save and publish the agent, and see that its API channel is active
     413: correct the schedule: its input is too long
     422: correct the schedule: its request is wrong
-    429: nothing, as it is tried again; where it lasts, spread the schedules: `triggerd load` names better minutes
+    429: nothing, as it is tried again; where it lasts, spread the schedules, by `jitter` or `H`
     408: nothing, as it is tried again; where it lasts, ask the API's support with the `x_request_id`, or look at what stands between here and there
     500: nothing, as it is tried again; where it lasts, ask the API's support with the `x_request_id`, or look at what stands between here and there
     ");
