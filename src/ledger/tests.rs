@@ -380,6 +380,33 @@ fn a_step_back_takes_back_what_was_missed_after_it() {
 }
 
 #[tokio::test]
+async fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
+    let state = State::new();
+    let (ledger, _, mut receipts) = state.open("07:00:00");
+    ledger.append(vec![Fact::WrittenAhead(delivery(8))]);
+    assert_eq!(
+        receipts.recv().await.unwrap()[0].standing,
+        Standing::Durable
+    );
+    ledger.close().unwrap();
+
+    let (ledger, _, mut receipts) = state.open("07:30:00");
+    ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(true))));
+    let again = Arc::new(Delivery {
+        body: Body::new("x".repeat(1 << 20)),
+        ..(*delivery(8)).clone()
+    });
+    ledger.append(vec![Fact::WrittenAhead(again)]);
+    assert_eq!(
+        receipts.recv().await.unwrap()[0].standing,
+        Standing::InMemory
+    );
+    ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(false))));
+    ledger.close().unwrap();
+    assert_eq!(state.remembered("10:00:00").open.len(), 1);
+}
+
+#[tokio::test]
 async fn a_disk_that_refuses_keeps_nothing_from_firing_and_gets_everything_later() {
     let state = State::new();
     let (ledger, _, mut receipts) = state.open("07:00:00");

@@ -350,12 +350,17 @@ impl<'a> Recording<'a> {
 }
 
 impl super::Store {
-    /// Whether the occurrence has a delivery, as far as can be read.
+    /// Whether the occurrence has a delivery, as far as can be read. One that is to be forgotten
+    /// does not count.
     pub(in crate::ledger) fn knows(&self, key: &IdempotencyKey) -> bool {
+        let forgotten_after = self.forget_ahead_of.unwrap_or(Timestamp::MAX);
         let known = self
             .connection
-            .prepare_cached("SELECT 1 FROM deliveries WHERE idempotency_key = ?1")
-            .and_then(|mut known| known.exists([key.as_str()]));
+            .prepare_cached(
+                "SELECT 1 FROM deliveries WHERE idempotency_key = ?1
+                 AND NOT (verdict IS NULL AND scheduled_at > ?2 AND attempts = 0)",
+            )
+            .and_then(|mut known| known.exists(params![key.as_str(), At(forgotten_after)]));
         known.unwrap_or(false)
     }
 }
