@@ -379,8 +379,31 @@ fn a_step_back_takes_back_what_was_missed_after_it() {
     );
 }
 
+#[test]
+fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
+    let state = State::new();
+    state.record(vec![Fact::WrittenAhead(delivery(8))]);
+
+    let mut store = Store::open(state.path()).unwrap();
+    assert_eq!(store.remember(at("07:30:00")).unwrap().open, []);
+    store.refuse_growth(true);
+    let (sender, mut receipts) = unbounded_channel();
+    let mut writer = Writer::new(store, sender);
+    let again = Arc::new(Delivery {
+        body: Body::new("x".repeat(1 << 20)),
+        ..(*delivery(8)).clone()
+    });
+    writer.take(Command::Append(vec![Fact::WrittenAhead(again)]));
+    writer.save();
+    let receipts = receipts.try_recv().unwrap();
+    assert_eq!(receipts[0].standing, Standing::InMemory);
+    writer.take(Command::Hook(Box::new(|store| store.refuse_growth(false))));
+    writer.close().unwrap();
+    assert_eq!(state.remembered("10:00:00").open.len(), 1);
+}
+
 #[tokio::test]
-async fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
+async fn what_was_withdrawn_can_be_written_ahead_again_though_the_disk_refuses() {
     let state = State::new();
     let (ledger, _, mut receipts) = state.open("07:00:00");
     ledger.append(vec![Fact::WrittenAhead(delivery(8))]);
@@ -388,22 +411,32 @@ async fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_
         receipts.recv().await.unwrap()[0].standing,
         Standing::Durable
     );
-    ledger.close().unwrap();
 
-    let (ledger, _, mut receipts) = state.open("07:30:00");
     ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(true))));
     let again = Arc::new(Delivery {
         body: Body::new("x".repeat(1 << 20)),
         ..(*delivery(8)).clone()
     });
-    ledger.append(vec![Fact::WrittenAhead(again)]);
+    ledger.append(vec![
+        Fact::Withdrawn(delivery(8)),
+        Fact::WrittenAhead(again.clone()),
+        Fact::WrittenAhead(again),
+    ]);
+    let standings: Vec<_> = receipts.recv().await.unwrap();
+    let standings: Vec<_> = standings.iter().map(|it| it.standing).collect();
     assert_eq!(
-        receipts.recv().await.unwrap()[0].standing,
-        Standing::InMemory
+        standings,
+        [
+            Standing::InMemory,
+            Standing::InMemory,
+            Standing::AlreadyKnown
+        ]
     );
     ledger.command(Command::Hook(Box::new(|store| store.refuse_growth(false))));
     ledger.close().unwrap();
-    assert_eq!(state.remembered("10:00:00").open.len(), 1);
+    let open = state.remembered("10:00:00").open;
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].delivery.body.json.len(), 1 << 20);
 }
 
 #[tokio::test]

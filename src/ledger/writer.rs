@@ -52,6 +52,8 @@ struct Trouble {
     refusal: Refusal,
     /// What was written ahead in memory.
     keys: HashSet<IdempotencyKey>,
+    /// What was withdrawn in memory, and may stand in the ledger still.
+    withdrawn: HashSet<IdempotencyKey>,
     facts_kept: usize,
 }
 
@@ -102,7 +104,7 @@ impl Writer {
             .map_or(Wake::Stop, |command| Wake::Go(Some(command)))
     }
 
-    fn take(&mut self, command: Command) {
+    pub(super) fn take(&mut self, command: Command) {
         match command {
             Command::Append(facts) => self.queue.push_back(Batch { facts, told: false }),
             Command::Prune { before } => self.pruning = Some((before, Pruned::NOTHING)),
@@ -159,6 +161,7 @@ impl Writer {
         let trouble = self.trouble.get_or_insert_with(|| Trouble {
             refusal: refusal.clone(),
             keys: HashSet::new(),
+            withdrawn: HashSet::new(),
             facts_kept: 0,
         });
         trouble.refusal = refusal;
@@ -284,11 +287,14 @@ impl Trouble {
             return Standing::InMemory;
         };
         match fact {
-            Fact::WrittenAhead(_) if store.knows(key) || !self.keys.insert(key.clone()) => {
+            Fact::WrittenAhead(_)
+                if store.knows(key, &self.withdrawn) || !self.keys.insert(key.clone()) =>
+            {
                 known.insert(key.clone());
             }
             Fact::Withdrawn(_) if !known.contains(key) => {
                 self.keys.remove(key);
+                self.withdrawn.insert(key.clone());
             }
             _ => {}
         }

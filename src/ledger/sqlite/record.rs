@@ -1,6 +1,8 @@
 //! Facts as rows.
 //! It knows neither when they are written nor what is read of them.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -350,10 +352,18 @@ impl<'a> Recording<'a> {
 }
 
 impl super::Store {
-    /// Whether the occurrence has a delivery, as far as can be read. One that is to be forgotten
-    /// does not count.
-    pub(in crate::ledger) fn knows(&self, key: &IdempotencyKey) -> bool {
-        let forgotten_after = self.forget_ahead_of.unwrap_or(Timestamp::MAX);
+    /// Whether the occurrence has a delivery, as far as can be read. One never tried does not count
+    /// if it is among the `withdrawn` or is to be forgotten.
+    pub(in crate::ledger) fn knows(
+        &self,
+        key: &IdempotencyKey,
+        withdrawn: &HashSet<IdempotencyKey>,
+    ) -> bool {
+        let forgotten_after = if withdrawn.contains(key) {
+            Timestamp::MIN
+        } else {
+            self.forget_ahead_of.unwrap_or(Timestamp::MAX)
+        };
         let known = self
             .connection
             .prepare_cached(
