@@ -98,6 +98,15 @@ impl Delivery {
         };
         (delivery, error)
     }
+
+    /// The same, opened at another instant.
+    pub fn opened_again(&self, schedule: &Schedule, at: Timestamp) -> Self {
+        Self {
+            opened_at: at,
+            deadline_at: deadline_at(schedule, self.occurrence.scheduled_at, at),
+            ..self.clone()
+        }
+    }
 }
 
 fn trigger_body(

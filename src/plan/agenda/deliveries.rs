@@ -173,16 +173,18 @@ impl Agenda {
     }
 
     pub(super) fn take_over_as_open(&mut self, remembered: OpenDelivery, now: Moment) {
-        let waits_until = remembered.retry_at.filter(|at| *at > now.wall);
+        // Whatever had come by then the process before may have sent.
+        let latest_seen = self.latest_seen(now);
+        let waits_until = remembered.retry_at.filter(|at| *at > latest_seen);
         let key = remembered.delivery.idempotency_key.clone();
         let due_at = remembered.delivery.due_at;
         // Late it fires like any other; only what is missed by now waits, and makes way for a newer one.
-        let fires_when_due = remembered.attempts == 0 && due_at >= earlier(now.wall, LATE);
+        let fires_when_due = remembered.attempts == 0 && due_at >= earlier(latest_seen, LATE);
         let mut open = Open::new(remembered.delivery, true, now);
         open.attempts = remembered.attempts;
         // The process before may have ended with a call under way.
         open.outcome_unknown =
-            remembered.outcome_unknown || (waits_until.is_none() && due_at <= now.wall);
+            remembered.outcome_unknown || (waits_until.is_none() && due_at <= latest_seen);
         self.open_delivery(open);
         if fires_when_due {
             self.wait_out_jitter(&key);

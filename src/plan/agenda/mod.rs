@@ -151,8 +151,9 @@ enum AtWall {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum AtBoot {
-    Retry(IdempotencyKey),
+    // First, so that what has expired by a start is not sent once more.
     Deadline(IdempotencyKey),
+    Retry(IdempotencyKey),
     /// A schedule's spacing is over.
     Pace(ScheduleId),
 }
@@ -196,6 +197,13 @@ impl Agenda {
                 },
             );
         }
+        if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {
+            agenda.hold = Some(Hold {
+                newest,
+                until: now.boot + CLOCK_PATIENCE,
+            });
+            agenda.say(Notice::ClockHeld { newest });
+        }
         for it in remembered.accepted {
             let openings = agenda.openings.entry(it.schedule).or_default();
             openings.add(it.idempotency_key, it.opened_at);
@@ -206,13 +214,6 @@ impl Agenda {
             let openings = agenda.openings.entry(schedule).or_default();
             openings.add(delivery.idempotency_key.clone(), delivery.opened_at);
             agenda.take_over(open, now);
-        }
-        if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {
-            agenda.hold = Some(Hold {
-                newest,
-                until: now.boot + CLOCK_PATIENCE,
-            });
-            agenda.say(Notice::ClockHeld { newest });
         }
         agenda
     }
@@ -341,6 +342,12 @@ impl Agenda {
         } else if stepped_back {
             self.rewind(now);
         }
+    }
+
+    /// The latest instant that the clock is known to have shown.
+    fn latest_seen(&self, now: Moment) -> Timestamp {
+        let newest = self.hold.as_ref().map(|hold| hold.newest);
+        newest.map_or(now.wall, |newest| newest.max(now.wall))
     }
 
     /// States up to where everything has been dealt with: what is still to be done comes later. An

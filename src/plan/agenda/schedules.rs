@@ -58,10 +58,7 @@ impl Agenda {
         if !schedule.enabled {
             self.cease(&id, now);
         }
-        let from_now_on = match &self.hold {
-            Some(hold) => hold.newest.max(now.wall),
-            None => now.wall,
-        };
+        let from_now_on = self.latest_seen(now);
         let place = match self.known.get(&id) {
             Some(known) if known.in_force && !was_in_force => self.left_off_at.max(known.began_at),
             _ => from_now_on,
@@ -127,14 +124,21 @@ impl Agenda {
             if !entry.prepared.as_ref().is_some_and(is_on_time) {
                 self.withdraw_prepared(id);
             }
-            for stretch in settlement.skipped {
+            // In the order of time, so that each window counts what was skipped inside it alone.
+            let mut skipped = settlement.skipped;
+            skipped.sort_by_key(|stretch| stretch.first);
+            let mut skipped = skipped.into_iter().peekable();
+            let caught_up = settlement.caught_up.iter();
+            let caught_up = caught_up.map(|slot| (slot, Opened::At(now.wall)));
+            let on_time = settlement.on_time.iter();
+            for (slot, opened) in caught_up.chain(on_time.map(|slot| (slot, Opened::WhenDue))) {
+                while let Some(stretch) = skipped.next_if(|stretch| stretch.first < slot.at) {
+                    self.skip(id, stretch, now);
+                }
+                self.open_occurrence(id, slot, opened, now);
+            }
+            for stretch in skipped {
                 self.skip(id, stretch, now);
-            }
-            for slot in &settlement.caught_up {
-                self.open_occurrence(id, slot, Opened::At(now.wall), now);
-            }
-            for slot in &settlement.on_time {
-                self.open_occurrence(id, slot, Opened::WhenDue, now);
             }
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.place = now.wall;
@@ -396,18 +400,33 @@ impl Agenda {
     /// What the process before had written ahead, and perhaps sent, for an occurrence that it did not
     /// live to settle. An outcome it may have had is not known, and the verdict says so.
     fn take_up_left_over(&mut self, id: &ScheduleId, open: OpenDelivery, now: Moment) {
+        let delivery = open.delivery.clone();
+        let scheduled_at = delivery.occurrence.scheduled_at;
+        if scheduled_at > self.latest_seen(now) {
+            // Its time is still to come: the version in force then writes it ahead anew.
+            self.coverage(id, |coverage| coverage.withdraw(delivery.window));
+            return self.record(Fact::Withdrawn(delivery));
+        }
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let delivery = open.delivery.clone();
-        let scheduled_at = delivery.occurrence.scheduled_at;
         let still_owed = entry.next.is_some_and(|slot| slot.at == scheduled_at);
         if still_owed {
             entry.place = scheduled_at;
             entry.next = next_of(&entry.schedule, scheduled_at);
         }
         let catch_up = entry.schedule.policies.missed.catch_up;
+        let schedule = entry.schedule.clone();
         let missed = earlier(now.wall, LATE) > delivery.due_at;
+        let is_caught_up = still_owed && missed && catch_up != CatchUp::None;
+        let delivery = match is_caught_up {
+            true => self.reopen(&schedule, &delivery, now),
+            false => delivery,
+        };
+        let open = OpenDelivery {
+            delivery: delivery.clone(),
+            ..open
+        };
         self.take_over_as_open(open, now);
         let key = &delivery.idempotency_key;
         if !still_owed {
@@ -417,14 +436,28 @@ impl Agenda {
         }
     }
 
+    /// A catch-up takes up what was written ahead: its deadline counts from here (SEMANTICS.md 10).
+    fn reopen(
+        &mut self,
+        schedule: &Schedule,
+        delivery: &Arc<Delivery>,
+        now: Moment,
+    ) -> Arc<Delivery> {
+        let reopened = Arc::new(delivery.opened_again(schedule, now.wall));
+        self.record(Fact::Withdrawn(delivery.clone()));
+        self.record(Fact::WrittenAhead(reopened.clone()));
+        reopened
+    }
+
     fn set_wake(&mut self, id: &ScheduleId) {
+        let Some(slot) = self.entries.get(id).and_then(|entry| entry.next) else {
+            return;
+        };
+        let has_its_delivery = self.is_open(id, slot.at);
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let Some(slot) = entry.next else {
-            return;
-        };
-        let at = if entry.prepared.is_some() || slot.excluded {
+        let at = if entry.prepared.is_some() || has_its_delivery || slot.excluded {
             slot.at
         } else {
             earlier(slot.at, LEAD)

@@ -601,6 +601,64 @@ fn s10_a_delivery_expires_at_the_earlier_of_its_two_deadlines() {
     ");
 }
 
+/// What a process that was killed left of `schedule`'s occurrence at 09:00.
+fn left_at_nine(schedule: Schedule, settled_until: &str, attempts: u32) -> Remembered {
+    let mut before = World::at("2026-11-23T08:59:50Z");
+    before.put(schedule);
+    before.holds_answers = true;
+    before.live_until("2026-11-23T09:00:00Z");
+    Remembered {
+        open: vec![OpenDelivery {
+            delivery: before.held.remove(0),
+            attempts,
+            retry_at: None,
+            outcome_unknown: false,
+        }],
+        ..remembered("a", settled_until)
+    }
+}
+
+fn daily_for_a_minute() -> Schedule {
+    let mut daily = schedule("a", "0 9 * * *");
+    daily.policies.retry.give_up_after = Duration::from_secs(60);
+    daily
+}
+
+#[test]
+fn s10_what_expired_during_a_stop_is_not_sent_once_more() {
+    let remembered = left_at_nine(daily_for_a_minute(), "2026-11-23T09:00:00Z", 1);
+    let mut world = World::restarted("2026-11-23T09:20:00Z", remembered);
+    world.put(daily_for_a_minute());
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"23T09:20:00 expired a-20261123T0900 (outcome unknown)");
+}
+
+#[test]
+fn s10_what_was_written_ahead_gets_its_deadline_when_a_catch_up_takes_it_up() {
+    let remembered = left_at_nine(daily_for_a_minute(), "2026-11-23T08:59:55Z", 0);
+    let mut world = World::restarted("2026-11-23T09:20:00Z", remembered);
+    world.put(daily_for_a_minute());
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:20:00 withdraw a-20261123T0900
+    23T09:20:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:20:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn s11_after_a_step_back_over_a_restart_what_was_sent_before_is_of_unknown_outcome() {
+    let daily = schedule("a", "0 9 * * *");
+    let remembered = left_at_nine(daily.clone(), "2026-11-23T09:00:00Z", 0);
+    let mut world = World::restarted("2026-11-23T07:00:00Z", remembered);
+    world.put(daily);
+    world.remove("a");
+    insta::assert_snapshot!(world.story(), @"
+    23T07:00:00 clock held
+    23T07:00:00 skipped a-20261123T0900: removed (outcome unknown)
+    ");
+}
+
 #[test]
 fn s11_an_attempt_under_way_is_awaited_past_the_deadline() {
     let mut world = World::at("2026-11-23T08:58:00Z");
@@ -635,6 +693,27 @@ fn s13_windows_leave_no_hole() {
 }
 
 #[test]
+fn s13_each_window_counts_what_was_skipped_inside_it_alone() {
+    let mut world = World::at("2026-11-23T20:30:00Z");
+    let catch_up = CatchUp::All {
+        at_most: 2,
+        spacing: Duration::ZERO,
+    };
+    let mut hourly = with_catch_up("a", "0 * * * *", catch_up);
+    hourly.recurrence.except = vec!["2026-11-24".parse().unwrap()];
+    world.put(hourly);
+    world.sleep_until("2026-11-24T01:20:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    24T01:20:00 skipped 23T21:00..23T21:00 x1: superseded
+    24T01:20:00 skipped 24T00:00..24T01:00 x2: excluded
+    24T01:20:00 send a-20261123T220000Z #1 (20:00-22:00 missed 1)
+    24T01:20:00 accepted a-20261123T220000Z
+    24T01:20:00 send a-20261123T230000Z #1 (22:00-23:00 missed 0)
+    24T01:20:00 accepted a-20261123T230000Z
+    ");
+}
+
+#[test]
 fn s17_written_ahead_5_s_early_and_withdrawn_without_a_trace_before_its_time() {
     let mut world = World::at("2026-11-23T08:58:00Z");
     world.put(schedule("a", "0 9 * * *"));
@@ -665,6 +744,35 @@ fn s18_after_a_step_back_nothing_fires_twice_and_nothing_is_lost() {
     23T10:00:00 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
     23T10:00:00 accepted a-20261123T100000Z
     23T08:50:00 clock stepped 1h 40m ago
+    ");
+}
+
+#[test]
+fn s18_after_a_step_back_to_just_before_an_open_delivery_nothing_wakes_before_its_time() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.holds_answers = true;
+    world.live_until("2026-11-23T09:00:10Z");
+    world.set_clock("2026-11-23T08:59:57Z");
+    assert_eq!(
+        world.next_wake(),
+        Some("2026-11-23T09:00:00Z".parse().unwrap())
+    );
+}
+
+#[test]
+fn s18_what_was_written_ahead_before_a_step_back_over_a_restart_fires_at_its_time() {
+    let daily = schedule("a", "0 9 * * *");
+    let remembered = left_at_nine(daily.clone(), "2026-11-23T08:59:55Z", 0);
+    let mut world = World::restarted("2026-11-23T07:00:00Z", remembered);
+    world.put(daily);
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T07:00:00 clock held
+    23T07:00:00 withdraw a-20261123T0900
+    23T07:10:00 clock released
+    23T09:00:00 send a-20261123T0900 #1 (08:59-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T0900
     ");
 }
 
