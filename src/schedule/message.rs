@@ -42,6 +42,9 @@ pub struct Variables {
 }
 
 impl Message {
+    /// What `input` may name besides [`Variables::NAMES`].
+    pub const PARTS: [&'static str; 2] = ["update_text", "marker"];
+
     /// The text for one occurrence.
     ///
     /// # Errors
@@ -111,7 +114,7 @@ impl Message {
 }
 
 impl Variables {
-    /// What every template may name. `input` may also name `update_text` and `marker`.
+    /// What every template may name.
     pub const NAMES: [&'static str; 11] = [
         "request_id",
         "schedule",
@@ -170,6 +173,27 @@ impl Template {
         &self.0
     }
 
+    /// Every variable that is neither one of [`Variables::NAMES`] nor of `also`, in whatever branch it stands: rendering
+    /// sees those alone that it comes through.
+    pub fn unknown_variables(&self, also: &[&str]) -> Vec<TemplateError> {
+        let Ok(template) = ENVIRONMENT.template_from_str(&self.0) else {
+            return Vec::new();
+        };
+        let is_known = |name: &str| {
+            Variables::NAMES.contains(&name)
+                || also.contains(&name)
+                || ENVIRONMENT.globals().any(|(global, _)| global == name)
+        };
+        let mut errors: Vec<_> = template
+            .undeclared_variables(false)
+            .into_iter()
+            .filter(|name| !is_known(name))
+            .map(|name| TemplateError::unknown_variable(&name, place_of(&name, &self.0), also))
+            .collect();
+        errors.sort_by_key(|error| error.range.as_ref().map(|range| range.start));
+        errors
+    }
+
     /// # Errors
     /// If a variable is unknown, or a filter can't take its value.
     pub fn render(&self, variables: &Variables) -> Result<String, TemplateError> {
@@ -196,14 +220,7 @@ impl TemplateError {
         let (message, help) = match error.kind() {
             ErrorKind::UndefinedError => {
                 let name = range.clone().and_then(|range| source.get(range));
-                let near = name.and_then(|name| nearest(name, &Variables::NAMES));
-                (
-                    format!("unknown variable `{}`", name.unwrap_or(source)),
-                    match near {
-                        Some(near) => format!("did you mean `{near}`"),
-                        None => format!("a template may name {}", list(&Variables::NAMES)),
-                    },
-                )
+                return Self::unknown_variable(name.unwrap_or(source), range, &[]);
             }
             ErrorKind::OutOfFuel => (
                 "the template takes too many steps".to_owned(),
@@ -228,6 +245,31 @@ impl TemplateError {
             range,
         }
     }
+
+    fn unknown_variable(name: &str, range: Option<Range<usize>>, also: &[&str]) -> Self {
+        let known = [&Variables::NAMES, also].concat();
+        Self {
+            message: format!("unknown variable `{name}`"),
+            help: match nearest(name, &known) {
+                Some(near) => format!("did you mean `{near}`"),
+                None => format!("a template may name {}", list(&known)),
+            },
+            range,
+        }
+    }
+}
+
+/// Where a template first says `name` as a whole word inside `{{ … }}` or `{% … %}`.
+fn place_of(name: &str, source: &str) -> Option<Range<usize>> {
+    let is_part_of_a_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    source.match_indices(name).find_map(|(start, _)| {
+        let (before, after) = (&source[..start], &source[start + name.len()..]);
+        let opened = before.rfind("{{").max(before.rfind("{%"));
+        let closed = before.rfind("}}").max(before.rfind("%}"));
+        let is_word = !before.ends_with(is_part_of_a_word)
+            && !after.starts_with(|c: char| is_part_of_a_word(c) && c != '.');
+        (opened > closed && is_word).then(|| start..start + name.len())
+    })
 }
 
 /// The most steps a template may take: a loop over everything a schedule can name needs a few hundred.
@@ -342,6 +384,40 @@ mod tests {
             .and_then(|it| it.render(&variables()))
             .unwrap_err();
         assert_eq!(error.range, Some(6..12));
+    }
+
+    #[test]
+    fn variables_are_known_in_every_branch() {
+        #[track_caller]
+        fn check(source: &str, expected: &[&str]) {
+            let errors = Template::parse(source).unwrap().unknown_variables(&[]);
+            let found: Vec<_> = errors
+                .into_iter()
+                .map(|error| &source[error.range.expect("it stands in the source")])
+                .collect();
+            assert_eq!(found, expected, "{source}");
+        }
+        check("no {{ window_start }}", &[]);
+        check("{% if missed_count > 0 %}{{ misd }}{% endif %}", &["misd"]);
+        check(
+            "{% if missed_count %}{{ b }}{% else %}{{ a }}{% endif %}",
+            &["b", "a"],
+        );
+        check("{% set x = schedule %}{{ x }}", &[]);
+        check(
+            "{% for i in range(3) %}{{ i }}{{ loop.index }}{% endfor %}",
+            &[],
+        );
+        check("{{ update_text }}", &["update_text"]);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_found_where_it_is_one() {
+        assert_eq!(
+            place_of("typo", "typo {{ typos }} {{ x.typo }} {{ typo }}"),
+            Some(33..37)
+        );
+        assert_eq!(place_of("typo", "typo"), None);
     }
 
     #[test]

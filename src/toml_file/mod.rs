@@ -34,6 +34,14 @@ impl<T> Field<T> {
         }
     }
 
+    /// The place of some bytes of a string's value, or of all of it where those are not known.
+    pub fn part_or_all(&self, range: Option<Range<usize>>) -> Option<Range<usize>> {
+        match range {
+            Some(range) => self.part(range),
+            None => self.span.clone(),
+        }
+    }
+
     /// The same value, as one that does not stand in this file.
     #[must_use]
     pub fn elsewhere(self) -> Self {

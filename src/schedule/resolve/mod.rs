@@ -108,8 +108,10 @@ pub fn problems_of_defaults(path: &Path, raw: &RawSchedule) -> Vec<Problem> {
     if let Some(cron) = &raw.cron {
         resolver.cron("", cron);
     }
-    for template in [&raw.event.update_text, &raw.event.marker, &raw.input] {
-        resolver.template(template.as_ref());
+    resolver.template(raw.event.update_text.as_ref());
+    resolver.template(raw.event.marker.as_ref());
+    if let Some(input) = &raw.input {
+        resolver.input_template(input);
     }
     resolver.problems
 }
@@ -157,7 +159,7 @@ impl Resolver {
             keep_input: value(&raw.keep_input).unwrap_or_default(),
             policies: policies?,
         };
-        self.render_once(&schedule, &raw, now);
+        self.try_out(&schedule, &raw, now);
         Some(schedule)
     }
 

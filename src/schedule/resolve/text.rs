@@ -31,14 +31,16 @@ impl Resolver {
         let update_text = self.template(event.update_text.as_ref());
         let marker = match &event.marker {
             Some(field) => self.template(Some(field)),
-            None => self.parse_template(defaults::MARKER, |_| None),
+            None => self.parse_template(defaults::MARKER, &[], |_| None),
         };
         let input = match (&raw.input, &raw.input_file, input_file) {
-            (Some(field), ..) => Some(self.template(Some(field))?),
-            (None, Some(field), Some(Ok(text))) => match Template::parse(&text) {
+            (Some(field), ..) => Some(self.input_template(field)?),
+            (None, Some(field), Some(Ok(text))) => match checked(&text, &Message::PARTS) {
                 Ok(template) => Some(template),
-                Err(error) => {
-                    self.input_file_problem(field, &text, &error);
+                Err(errors) => {
+                    for error in &errors {
+                        self.input_file_problem(field, &text, error);
+                    }
                     return None;
                 }
             },
@@ -105,21 +107,28 @@ impl Resolver {
 
     pub(super) fn template(&mut self, field: Option<&Field<String>>) -> Option<Template> {
         let field = field?;
-        self.parse_template(&field.value, |range| match range {
-            Some(range) => field.part(range),
-            None => field.span.clone(),
+        self.parse_template(&field.value, &[], |range| field.part_or_all(range))
+    }
+
+    /// `input` may name the parts of the mapping that it replaces.
+    pub(super) fn input_template(&mut self, field: &Field<String>) -> Option<Template> {
+        self.parse_template(&field.value, &Message::PARTS, |range| {
+            field.part_or_all(range)
         })
     }
 
-    pub(super) fn parse_template(
+    fn parse_template(
         &mut self,
         source: &str,
+        also: &[&str],
         place: impl Fn(Place) -> Place,
     ) -> Option<Template> {
-        match Template::parse(source) {
+        match checked(source, also) {
             Ok(template) => Some(template),
-            Err(error) => {
-                self.template_problem(&error, &place);
+            Err(errors) => {
+                for error in &errors {
+                    self.template_problem(error, &place);
+                }
                 None
             }
         }
@@ -146,9 +155,20 @@ impl Resolver {
         self.error(field.span.clone(), message, error.help.clone());
     }
 
-    /// A template may have the right syntax and still name what is not there: render each one once.
-    pub(super) fn render_once(&mut self, schedule: &Schedule, raw: &RawSchedule, now: Timestamp) {
-        let variables = sample(schedule, now);
+    /// A template may have the right syntax and still ask a value for what it can't give: render each one for an
+    /// occurrence with nothing missed, and for one that covers others.
+    pub(super) fn try_out(&mut self, schedule: &Schedule, raw: &RawSchedule, now: Timestamp) {
+        let told = self.problems.len();
+        for missed_count in [0, 3] {
+            self.render(schedule, raw, &sample(schedule, now, missed_count));
+            if self.problems.len() > told {
+                // The other one has the same problems, as a rule.
+                return;
+            }
+        }
+    }
+
+    fn render(&mut self, schedule: &Schedule, raw: &RawSchedule, variables: &Variables) {
         let message = &schedule.message;
         let conversation_template = match &schedule.conversation {
             Conversation::Template(template) => Some(template),
@@ -161,26 +181,21 @@ impl Resolver {
         ];
         let mut all_render = true;
         for (template, field) in templates {
-            if let Some(Err(error)) = template.map(|template| message.render(template, &variables))
-            {
+            if let Some(Err(error)) = template.map(|template| message.render(template, variables)) {
                 all_render = false;
                 self.template_problem(&error, |range| {
-                    field.and_then(|field| match range {
-                        Some(range) => field.part(range),
-                        None => field.span.clone(),
-                    })
+                    field.and_then(|field| field.part_or_all(range))
                 });
             }
         }
         if !all_render {
             return;
         }
-        match message.text(&variables) {
+        match message.text(variables) {
             Err(error) => match (&raw.input, &raw.input_file) {
-                (Some(field), _) => self.template_problem(&error, |range| match range {
-                    Some(range) => field.part(range),
-                    None => field.span.clone(),
-                }),
+                (Some(field), _) => {
+                    self.template_problem(&error, |range| field.part_or_all(range));
+                }
                 (None, Some(field)) => {
                     let text = message.input.as_ref().map_or("", Template::source);
                     self.input_file_problem(field, text, &error);
@@ -204,8 +219,19 @@ impl Resolver {
     }
 }
 
+/// A template that is right in its syntax, and names what is there.
+fn checked(source: &str, also: &[&str]) -> Result<Template, Vec<TemplateError>> {
+    let template = Template::parse(source).map_err(|error| vec![error])?;
+    let unknown = template.unknown_variables(also);
+    if unknown.is_empty() {
+        Ok(template)
+    } else {
+        Err(unknown)
+    }
+}
+
 /// The values of the next occurrence, or of one right now.
-fn sample(schedule: &Schedule, now: Timestamp) -> Variables {
+fn sample(schedule: &Schedule, now: Timestamp, missed_count: u64) -> Variables {
     let at = schedule
         .recurrence
         .next_after(now)
@@ -220,7 +246,7 @@ fn sample(schedule: &Schedule, now: Timestamp) -> Variables {
     let window = Window {
         start: at,
         end: at,
-        missed_count: 0,
+        missed_count,
     };
     delivery::variables(schedule, &occurrence, &request_id, at, window)
 }
