@@ -2,7 +2,6 @@
 //! flags (DESIGN.md 6). It knows no schedule but the defaults of all.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use jiff::civil;
 
 use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
+use crate::daemon::read;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::problem::{Problem, has_errors};
 use crate::schedule::resolve::Context;
@@ -113,14 +113,15 @@ impl Settings {
     /// Finds and reads the file, and resolves it. `TRIGGERD_CONFIG` or the flag names a file that
     /// must be there; the usual places may be empty.
     pub fn read(flags: &Flags, env: Env<'_>) -> Read {
-        let named = flags
-            .config
-            .clone()
-            .or_else(|| env("TRIGGERD_CONFIG").map(PathBuf::from));
+        let named = flags.config.clone().or_else(|| {
+            env("TRIGGERD_CONFIG")
+                .filter(|it| !it.is_empty())
+                .map(PathBuf::from)
+        });
         let (path, text) = match find(named.as_deref()) {
             Ok(found) => found,
-            Err((path, error)) => {
-                let problem = Problem::error(&path, format!("it can't be read: {error}"))
+            Err((path, reason)) => {
+                let problem = Problem::error(&path, reason)
                     .help("make it readable, or name another with `--config`");
                 return Read {
                     settings: None,
@@ -138,19 +139,53 @@ impl Settings {
     }
 }
 
-fn find(named: Option<&Path>) -> Result<(Option<PathBuf>, String), (PathBuf, io::Error)> {
+fn find(named: Option<&Path>) -> Result<(Option<PathBuf>, String), (PathBuf, String)> {
+    let read = |path: PathBuf| match read::text(&path) {
+        Ok((text, _)) => Ok((Some(path), text)),
+        Err(reason) => Err((path, reason)),
+    };
     if let Some(path) = named {
-        return match fs::read_to_string(path) {
-            Ok(text) => Ok((Some(path.to_owned()), text)),
-            Err(error) => Err((path.to_owned(), error)),
-        };
+        return read(path.to_owned());
     }
-    for path in defaults::FILES.map(PathBuf::from) {
-        match fs::read_to_string(&path) {
-            Ok(text) => return Ok((Some(path), text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err((path, error)),
+    let is_there = |path: &PathBuf| match path.symlink_metadata() {
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(_) => true,
+    };
+    match defaults::FILES
+        .map(PathBuf::from)
+        .into_iter()
+        .find(is_there)
+    {
+        Some(path) => read(path),
+        None => Ok((None, String::new())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_named_must_be_a_text_file() {
+        #[track_caller]
+        fn check(config: &str, expected: &str) {
+            let env = |name: &str| (name == "TRIGGERD_CONFIG").then(|| config.to_owned());
+            let read = Settings::read(&Flags::default(), &env);
+            let messages: Vec<_> = read.problems.iter().map(|it| it.message.as_str()).collect();
+            assert_eq!(messages, [expected]);
+            assert_eq!(read.settings, None);
         }
+        check("/dev/zero", "it is a device, not a file");
+        check(
+            "/nowhere/triggerd.toml",
+            "it can't be read: it is not there",
+        );
     }
-    Ok((None, String::new()))
+
+    #[test]
+    fn an_empty_variable_names_no_file() {
+        let env = |name: &str| (name == "TRIGGERD_CONFIG").then(String::new);
+        let read = Settings::read(&Flags::default(), &env);
+        assert!(read.problems.iter().all(|it| it.path != Path::new("")));
+    }
 }

@@ -72,14 +72,14 @@ impl Resolver<'_> {
             .clone()
             .or_else(|| self.env_path("TRIGGERD_STATE"))
             .or_else(|| self.file_path(&raw.state))
-            .or_else(|| self.env_path("STATE_DIRECTORY"));
+            .or_else(|| self.systemd_folder("STATE_DIRECTORY"));
         let mut tokens = BTreeMap::new();
         tokens.insert(TokenId::Default, self.token(raw.token.as_ref()));
         let agents = self.agents(&raw, &mut tokens);
         let state = state.unwrap_or_else(|| self.folder.join(defaults::STATE));
         let socket = raw.control_socket.as_ref();
         let socket = socket.map_or(defaults::CONTROL_SOCKET, |field| &field.value);
-        let runtime = self.env_path("RUNTIME_DIRECTORY");
+        let runtime = self.systemd_folder("RUNTIME_DIRECTORY");
         self.positive("ledger.retention", &raw.retention, "90d");
         Settings {
             file: None,
@@ -311,7 +311,17 @@ impl Resolver<'_> {
         }
         let fields = field.value.split_ascii_whitespace().count();
         match CronExpr::parse(&field.value, "") {
-            Ok(_) if fields == 5 => {}
+            Ok(_) if fields == 5 => {
+                if let Some((place, word, help)) = not_for_chores(&field.value) {
+                    let message = format!("`{word}` is not for chores");
+                    self.error(field.part(place), message, help);
+                }
+            }
+            Ok(_) if fields == 1 => self.error(
+                field.span.clone(),
+                format!("`{}` is not for chores", field.value),
+                "write minute, hour, day, month and weekday, or \"\" for never",
+            ),
             Ok(_) => self.error(
                 field.span.clone(),
                 "six fields are too many: a chore has five",
@@ -367,6 +377,12 @@ impl Resolver<'_> {
         self.variable(name).map(PathBuf::from)
     }
 
+    /// systemd separates several folders by colons; ours is the first.
+    fn systemd_folder(&self, name: &str) -> Option<PathBuf> {
+        let folders = self.variable(name)?;
+        folders.split(':').next().map(PathBuf::from)
+    }
+
     fn variable(&self, name: &str) -> Option<String> {
         (self.env)(name).filter(|value| !value.is_empty())
     }
@@ -380,6 +396,20 @@ impl Resolver<'_> {
         let problem = Problem::error(&self.path, message).at(place).help(help);
         self.problems.push(problem);
     }
+}
+
+/// What schedules can say and tokio-cron-scheduler can't, with its way out: where it stands in a right expression.
+fn not_for_chores(expression: &str) -> Option<(Range<usize>, &'static str, &'static str)> {
+    const WORDS: [(&str, &str); 2] = [
+        ("H", "write a number, such as `17`"),
+        ("LW", "write `L` for the last day of the month"),
+    ];
+    let upper = expression.to_ascii_uppercase();
+    WORDS.into_iter().find_map(|(word, help)| {
+        let mut places = upper.match_indices(word).map(|(at, _)| at);
+        let at = places.find(|&at| at == 0 || upper[..at].ends_with([' ', '\t', ',']))?;
+        Some((at..at + word.len(), word, help))
+    })
 }
 
 fn default_base_url() -> BaseUrl {
@@ -479,6 +509,16 @@ mod tests {
         assert_eq!(settings(said, &flags).log_format, LogFormat::Text);
         let of_file = settings(said, &Flags::default());
         assert_eq!(of_file.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn of_several_folders_of_systemd_the_first_is_ours() {
+        let said = Said {
+            env: Some(("STATE_DIRECTORY", "/var/lib/triggerd:/var/lib/other")),
+            ..Said::default()
+        };
+        let state = settings(said, &Flags::default()).state;
+        assert_eq!(state, Path::new("/var/lib/triggerd"));
     }
 
     #[test]

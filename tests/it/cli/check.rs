@@ -205,7 +205,7 @@ fn what_is_not_there_is_told() {
     [1]
     ");
     assert_snapshot!(folder.triggerd("check --config nowhere.toml").run(), @"
-    error: it can't be read: No such file or directory (os error 2)
+    error: it can't be read: it is not there
     --> nowhere.toml
      = help: make it readable, or name another with `--config`
 
