@@ -1,6 +1,7 @@
 //! How problems look: drawn as the compiler draws them, or as JSON. It knows no I/O.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
@@ -15,7 +16,7 @@ pub fn problem(problem: &Problem, text: Option<&str>, colour: bool) -> String {
         Severity::Warning => Level::WARNING,
         Severity::Note => Level::NOTE,
     };
-    let path = problem.path.display().to_string();
+    let path = printable(&problem.path);
     // A misspelt key may stand before a token, and what is drawn ends up in logs.
     let text = text.map(hide_tokens);
     let place = problem
@@ -43,6 +44,18 @@ pub fn problem(problem: &Problem, text: Option<&str>, colour: bool) -> String {
         Renderer::plain()
     };
     renderer.render(&[group])
+}
+
+/// A file's name may hold anything, and a terminal obeys some of it.
+fn printable(path: &Path) -> String {
+    let mut shown = String::new();
+    for char in path.to_string_lossy().chars() {
+        match char.is_control() {
+            true => shown.extend(char.escape_default()),
+            false => shown.push(char),
+        }
+    }
+    shown
 }
 
 /// `2 errors, 1 note in 3 files`; `None` if there is nothing to count.
@@ -108,8 +121,6 @@ pub fn line_and_column(text: &str, at: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -140,6 +151,15 @@ mod tests {
         error: it is a fifo, not a file
         --> a.toml
          = help: put a readable schedule file in its place, or delete it
+        ");
+    }
+
+    #[test]
+    fn a_terminal_obeys_no_name() {
+        let it = Problem::error(Path::new("a\u{1b}[2J\n.toml"), "x");
+        insta::assert_snapshot!(problem(&it, None, false), @r"
+        error: x
+        --> a\u{1b}[2J\n.toml
         ");
     }
 

@@ -1,6 +1,6 @@
 //! `triggerd check`: every problem of every file, drawn or as JSON. It puts nothing into force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,11 +50,9 @@ pub(super) fn run(args: &Args, flags: &Flags, out: &mut dyn Write) -> anyhow::Re
             true => std::slice::from_ref(&settings.schedules),
             false => &args.paths,
         };
-        for path in paths {
-            if Some(path) == settings.file.as_ref() {
-                // It was looked at as what it is.
-                continue;
-            }
+        found.schedules = Some(0);
+        // The settings were looked at as what they are.
+        for path in distinct(paths, settings.file.as_deref()) {
             found.look_at(path, &settings.context, now);
         }
     }
@@ -65,11 +63,47 @@ pub(super) fn run(args: &Args, flags: &Flags, out: &mut dyn Write) -> anyhow::Re
     })
 }
 
+/// Each file and folder once, however often and however it is named, and without `but`.
+fn distinct<'a>(paths: &'a [PathBuf], but: Option<&Path>) -> Vec<&'a Path> {
+    let mut taken: BTreeSet<PathBuf> = but.map(place).into_iter().collect();
+    let (folders, files): (Vec<&Path>, Vec<&Path>) = paths
+        .iter()
+        .map(PathBuf::as_path)
+        .partition(|path| path.is_dir());
+    let mut distinct = folders;
+    distinct.retain(|folder| taken.insert(place(folder)));
+    for file in files {
+        let place = place(file);
+        let lies_in_a_folder = place.parent().is_some_and(|folder| taken.contains(folder));
+        if !lies_in_a_folder && taken.insert(place) {
+            distinct.push(file);
+        }
+    }
+    distinct
+}
+
+/// A file's own name in its folder's real place: two names of one file are two schedules.
+fn place(path: &Path) -> PathBuf {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    match path.file_name() {
+        Some(name) if !path.is_dir() => real(folder_of(path)).join(name),
+        _ => real(path),
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 #[derive(Default)]
 struct Found {
     problems: Vec<Problem>,
     texts: BTreeMap<PathBuf, String>,
-    schedules: usize,
+    /// How many are valid; `None` while they can't be looked at, for errors in the settings.
+    schedules: Option<usize>,
 }
 
 impl Found {
@@ -84,10 +118,9 @@ impl Found {
 
     fn look_at(&mut self, path: &Path, context: &Context, now: Moment) {
         let is_folder = path.is_dir();
-        let folder = match (is_folder, path.parent()) {
-            (true, _) => path,
-            (false, Some(parent)) if parent != Path::new("") => parent,
-            (false, _) => Path::new("."),
+        let folder = match is_folder {
+            true => path,
+            false => folder_of(path),
         };
         let file = folder.join(path.file_name().unwrap_or_default());
         let mut catalog = Catalog::new(folder.to_owned(), context.clone());
@@ -111,7 +144,7 @@ impl Found {
                 .help("put a file such as `weekly-report.toml` into it, or name another folder");
             self.problems.push(problem);
         }
-        self.schedules += catalog.schedules().count();
+        *self.schedules.get_or_insert_default() += catalog.schedules().count();
         for problem in catalog.problems() {
             self.add(problem.clone(), catalog.text_of(&problem.path));
         }
@@ -121,7 +154,7 @@ impl Found {
         let text_of = |problem: &Problem| self.texts.get(&problem.path).map(String::as_str);
         if json {
             let checked = Checked {
-                schedules: self.schedules,
+                schedules: self.schedules.unwrap_or_default(),
                 problems: self
                     .problems
                     .iter()
@@ -140,7 +173,10 @@ impl Found {
                 render::problem(problem, text_of(problem), colour)
             )?;
         }
-        let valid = render::counted(self.schedules, "valid schedule");
+        let valid = match self.schedules {
+            Some(count) => render::counted(count, "valid schedule"),
+            None => "no schedule looked at, for errors in the settings".to_owned(),
+        };
         match render::counts(&self.problems) {
             Some(counts) => writeln!(out, "{valid}; {counts}")?,
             None => writeln!(out, "{valid}; no problems")?,

@@ -209,7 +209,7 @@ fn what_is_not_there_is_told() {
     --> nowhere.toml
      = help: make it readable, or name another with `--config`
 
-    0 valid schedules; 1 error in 1 file
+    no schedule looked at, for errors in the settings; 1 error in 1 file
     [1]
     ");
 }
@@ -247,8 +247,28 @@ fn the_flag_names_the_settings_before_the_environment_and_the_usual_place() {
 #[test]
 fn the_settings_are_no_schedule() {
     let folder = Folder::with_weekly().file("triggerd.toml", "namespace = \"prod\"\n");
-    assert_snapshot!(folder.triggerd("check triggerd.toml").run(), @"
-    0 valid schedules; no problems
+    for name in [
+        "triggerd.toml",
+        "./triggerd.toml",
+        "schedules/../triggerd.toml",
+    ] {
+        let done = folder.triggerd(&format!("check {name}")).run();
+        let expected = ("0 valid schedules; no problems\n", 0);
+        assert_eq!((done.out.as_str(), done.code), expected, "{name}");
+    }
+}
+
+#[test]
+fn each_file_is_looked_at_once() {
+    let folder = Folder::with_weekly();
+    let line = "check schedules/weekly-report.toml schedules ./schedules schedules/../schedules/weekly-report.toml";
+    assert_snapshot!(folder.triggerd(line).run(), @"
+    1 valid schedule; no problems
+    [0]
+    ");
+    let line = "check schedules/weekly-report.toml ./schedules/weekly-report.toml";
+    assert_snapshot!(folder.triggerd(line).run(), @"
+    1 valid schedule; no problems
     [0]
     ");
 }
