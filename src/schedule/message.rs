@@ -173,6 +173,13 @@ impl Template {
         &self.0
     }
 
+    /// Whether `variable` stands anywhere in it.
+    pub fn names(&self, variable: &str) -> bool {
+        ENVIRONMENT
+            .template_from_str(&self.0)
+            .is_ok_and(|template| template.undeclared_variables(false).contains(variable))
+    }
+
     /// Every variable that is neither one of [`Variables::NAMES`] nor of `also`, in whatever branch it stands: rendering
     /// sees those alone that it comes through.
     pub fn unknown_variables(&self, also: &[&str]) -> Vec<TemplateError> {

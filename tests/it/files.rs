@@ -57,7 +57,7 @@ fn name_below(kind: &str, path: &Path) -> String {
 
 #[test]
 fn good_schedules_are_accepted_with_their_notes() {
-    assert_count(&folder().join("good"), 25);
+    assert_count(&folder().join("good"), 27);
     let _guard = short_names();
     glob!("../files", "good/*.toml", |path| {
         assert_snapshot!("good", check(SCHEDULES, &name_below("good", path), 0));
@@ -66,7 +66,7 @@ fn good_schedules_are_accepted_with_their_notes() {
 
 #[test]
 fn bad_schedules_are_refused_with_a_place_and_a_way_out() {
-    assert_count(&folder().join("bad"), 91);
+    assert_count(&folder().join("bad"), 92);
     let _guard = short_names();
     glob!("../files", "bad/*.toml", |path| {
         assert_snapshot!("bad", check(SCHEDULES, &name_below("bad", path), 1));

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Context, Place, Resolver};
+use super::{Context, Place, Resolver, place};
 use crate::plan::delivery::{self, Window};
 use crate::plan::occurrence::{Namespace, Occurrence};
 use crate::schedule::file::RawSchedule;
@@ -61,6 +61,26 @@ impl Resolver {
                 "add `[event]` with `update_text`, or `input`, or `input_file`",
             );
             return None;
+        }
+        for (key, field) in [
+            ("event.source_system", &event.source_system),
+            ("event.output_destination", &event.output_destination),
+        ] {
+            if let Some(field) = field.as_ref().filter(|field| has_line_break(&field.value)) {
+                self.error(
+                    field.span.clone(),
+                    format!("`{key}` has a line break"),
+                    ONE_LINE,
+                );
+            }
+        }
+        if let (Some(input), Some(place)) = (&input, place(&event.update_text))
+            && !input.names("update_text")
+        {
+            let unused = "`event.update_text` is not used: `input` replaces the whole text";
+            let problem = Problem::warning(&self.path, unused).at(place);
+            self.problems
+                .push(problem.help("name it there as `{{ update_text }}`, or leave it out"));
         }
         let destination = event.output_destination.as_ref().map(|field| &field.value);
         let message = Message {
@@ -188,6 +208,12 @@ impl Resolver {
                 });
             }
         }
+        if let Ok(marker) = message.marker(variables)
+            && has_line_break(&marker)
+        {
+            let message = "`event.marker` has a line break";
+            self.error(place(&raw.event.marker), message, ONE_LINE);
+        }
         if !all_render {
             return;
         }
@@ -217,6 +243,13 @@ impl Resolver {
             Ok(_) => {}
         }
     }
+}
+
+/// The agent gets these as lines of one text, and one that breaks would read as two.
+const ONE_LINE: &str = "write it on one line";
+
+fn has_line_break(text: &str) -> bool {
+    text.contains(['\n', '\r'])
 }
 
 /// A template that is right in its syntax, and names what is there.

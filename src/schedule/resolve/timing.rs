@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Resolver, with_help};
+use super::{Resolver, place, with_help};
 use crate::schedule::cron::CronExpr;
 use crate::schedule::file::RawSchedule;
 use crate::schedule::problem::Problem;
@@ -66,14 +66,18 @@ impl Resolver {
             return None;
         }
         if recurrence.next_after(now).is_none() {
-            let place = raw
-                .at
+            let local_now = recurrence.zone.tz.to_datetime(now);
+            let ends_later = raw
+                .end
                 .as_ref()
-                .map(|field| &field.span)
-                .or(raw.end.as_ref().map(|field| &field.span));
+                .is_some_and(|end| last_second(end.value) >= local_now);
+            let (place, reason) = match ends_later {
+                true => (place(&raw.end), "it ends before it would be due"),
+                false => (place(&raw.at).or(place(&raw.end)), "it lies in the past"),
+            };
             self.note(
-                place.cloned().flatten(),
-                "it lies in the past: the schedule does not fire any more".into(),
+                place,
+                format!("{reason}: the schedule does not fire any more"),
             );
         }
         Some(recurrence)
