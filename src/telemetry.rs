@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::api::wire::RunStatus;
 use crate::daemon::load::Report;
 use crate::ledger::Standing;
 use crate::plan::agenda::{Agenda, Notice};
@@ -17,6 +18,7 @@ use crate::plan::breaker::Gate;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
+use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport};
 use crate::render::line_and_column;
 use crate::schedule::ScheduleId;
 use crate::schedule::problem::{Problem, Severity};
@@ -82,6 +84,7 @@ impl Telemetry {
                 (Verdict::Accepted, Some(last)) => accepted(ending, last),
                 _ => ended(ending),
             },
+            Fact::Run(report) => run(report),
             Fact::Skipped(skipped) => self::skipped(skipped),
             Fact::WrittenAhead(delivery) if standing == Standing::AlreadyKnown => info!(
                 schedule = %delivery.occurrence.schedule,
@@ -155,6 +158,45 @@ impl Telemetry {
                 until = %until,
                 "too many requests: nothing is sent with this token for now"
             ),
+            Notice::DeliveryOverdue { delivery, last } => warn!(
+                schedule = %delivery.occurrence.schedule,
+                request_id = %delivery.request_id,
+                scheduled_at = %delivery.occurrence.scheduled_at,
+                deadline = "accepted_within",
+                detail = last.as_ref().map(|last| display(&last.answer.detail)),
+                fix = last.as_ref().map(|last| display(last.answer.fix)),
+                "delivery overdue: it goes on"
+            ),
+            Notice::RunOverdue { run, overdue } => {
+                let fix = match overdue {
+                    Overdue::Approval => SUSPENDED,
+                    Overdue::End => {
+                        "look at the conversation: the agent may hang, or take longer than `finished_within`"
+                    }
+                };
+                warn!(
+                    schedule = %run.occurrence.schedule,
+                    request_id = %run.request_id,
+                    run_id = %run.run_id,
+                    conversation_url = run.conversation_url.as_ref().map(display),
+                    deadline = overdue.key(),
+                    fix,
+                    "run overdue"
+                );
+            }
+            Notice::RunUnseen { run, detail } => warn!(
+                schedule = %run.occurrence.schedule,
+                request_id = %run.request_id,
+                run_id = %run.run_id,
+                detail = %detail,
+                "run can't be followed for now"
+            ),
+            Notice::NoRunIds { schedule } => warn!(
+                schedule = %schedule,
+                fix = "set `[api] track_runs = true`; where the API gives none all the same, `[overlap]`, `[verify]` and \
+                 `finished_within` have no effect",
+                "the API names no run: what comes after an acceptance is not followed"
+            ),
         }
     }
 }
@@ -225,6 +267,65 @@ fn ended(ending: &Ending) {
     );
 }
 
+/// What the operator can do about a run that waits.
+const SUSPENDED: &str = "approve it in the conversation, or let the agent write there without asking; an app may have to be connected";
+
+/// API.md, "What the operator must see": it is the agent's configuration, not the request.
+const NOTHING_WRITTEN: &str = "the request was in order: check the agent's instructions, its app's permission and \
+     authentication, and whether writes wait for an approval";
+
+fn run(report: &RunReport) {
+    let run = &report.run;
+    macro_rules! line {
+        ($level:ident, $message:literal, $fix:expr) => {{
+            let (finding, detail) = match &report.progress {
+                Progress::Status(_) => (None, None),
+                Progress::Ended(end) => (end.finding(), end.detail()),
+            };
+            $level!(
+                schedule = %run.occurrence.schedule,
+                request_id = %run.request_id,
+                run_id = %run.run_id,
+                status = report.progress.word(),
+                result = finding.map(Finding::word),
+                detail = detail.as_ref().map(display),
+                conversation_url = run.conversation_url.as_ref().map(display),
+                since_acceptance_ms =
+                    i64::try_from(report.at.duration_since(run.accepted_at).as_millis())
+                        .unwrap_or(i64::MAX),
+                fix = $fix,
+                $message
+            )
+        }};
+    }
+    match &report.progress {
+        Progress::Status(RunStatus::Queued | RunStatus::InProgress) => {
+            line!(debug, "run goes on", None::<&str>);
+        }
+        Progress::Status(RunStatus::Suspended) => line!(info, "run waits", Some(SUSPENDED)),
+        Progress::Status(RunStatus::Completed) => {
+            line!(info, "run completed: its result is looked up", None::<&str>);
+        }
+        Progress::Status(RunStatus::Failed | RunStatus::Other(_)) => {
+            line!(warn, "run is in a status that is not known", None::<&str>);
+        }
+        Progress::Ended(RunEnd::Completed(None | Some(Finding::Confirmed))) => {
+            line!(info, "run ended", None::<&str>);
+        }
+        Progress::Ended(RunEnd::Completed(Some(Finding::Missing))) => {
+            line!(error, "run ended", Some(NOTHING_WRITTEN));
+        }
+        Progress::Ended(RunEnd::Failed { .. }) => line!(error, "run ended", Some(NOTHING_WRITTEN)),
+        Progress::Ended(RunEnd::Lost(_)) => {
+            line!(
+                warn,
+                "run ended",
+                Some("look at the conversation: what became of it is not known")
+            );
+        }
+    }
+}
+
 fn skipped(skipped: &Skipped) {
     macro_rules! line {
         ($level:ident) => {
@@ -277,6 +378,10 @@ pub struct Tally {
     expired: u64,
     skipped: u64,
     failed_attempts: u64,
+    runs_completed: u64,
+    runs_failed: u64,
+    /// Completed, with nothing found where the result should be.
+    runs_missing: u64,
 }
 
 impl Tally {
@@ -293,6 +398,14 @@ impl Tally {
                 Verdict::Skipped(_) => self.skipped += 1,
             },
             Fact::Skipped(skipped) => self.skipped += skipped.count,
+            Fact::Run(report) => match &report.progress {
+                Progress::Ended(RunEnd::Completed(Some(Finding::Missing))) => {
+                    self.runs_missing += 1
+                }
+                Progress::Ended(RunEnd::Completed(_)) => self.runs_completed += 1,
+                Progress::Ended(RunEnd::Failed { .. } | RunEnd::Lost(_)) => self.runs_failed += 1,
+                Progress::Status(_) => {}
+            },
             Fact::WrittenAhead(_)
             | Fact::Withdrawn(_)
             | Fact::Began { .. }
@@ -311,6 +424,9 @@ impl Tally {
             expired = self.expired,
             skipped = self.skipped,
             failed_attempts = self.failed_attempts,
+            runs_completed = self.runs_completed,
+            runs_failed = self.runs_failed,
+            runs_missing = self.runs_missing,
             schedules = agenda.schedules().count(),
             open_deliveries = agenda.open_deliveries(),
             next_at = next.map(display),

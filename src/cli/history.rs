@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::Workplace;
 use crate::ledger::Reader;
 use crate::ledger::history::{
-    Entry, Filter, Position, RecordedAttempt, RecordedDelivery, RecordedSkip,
+    Entry, Filter, Position, RecordedAttempt, RecordedDelivery, RecordedRun, RecordedSkip,
 };
 use crate::plan::delivery::Verdict;
 use crate::plan::occurrence::Origin;
@@ -96,7 +96,7 @@ fn print(entries: &[Entry], json: bool, out: &mut dyn Write) -> anyhow::Result<(
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Row<'a> {
-    Delivery(DeliveryRow<'a>),
+    Delivery(Box<DeliveryRow<'a>>),
     Skips(SkipsRow<'a>),
 }
 
@@ -117,6 +117,7 @@ struct DeliveryRow<'a> {
     detail: Option<&'a str>,
     conversation_url: Option<&'a str>,
     run_id: Option<&'a str>,
+    run: Option<RunRow<'a>>,
     attempts: Vec<AttemptRow<'a>>,
 }
 
@@ -129,6 +130,15 @@ struct AttemptRow<'a> {
     http_status: Option<u16>,
     x_request_id: Option<&'a str>,
     detail: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct RunRow<'a> {
+    status: &'a str,
+    since: String,
+    ended_at: Option<String>,
+    result: Option<&'a str>,
+    detail: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,7 +156,7 @@ struct SkipsRow<'a> {
 impl<'a> Row<'a> {
     fn new(entry: &'a Entry) -> Self {
         match entry {
-            Entry::Delivery(delivery) => Self::Delivery(DeliveryRow::new(delivery)),
+            Entry::Delivery(delivery) => Self::Delivery(Box::new(DeliveryRow::new(delivery))),
             Entry::Skip(RecordedSkip { skipped, .. }) => Self::Skips(SkipsRow {
                 schedule: skipped.schedule.as_str(),
                 verdict: "skipped",
@@ -178,6 +188,12 @@ impl<'a> Row<'a> {
                     }
                     if row.verdict != "accepted" && !last.detail.is_empty() {
                         write!(out, "  {}", last.detail)?;
+                    }
+                }
+                if let Some(run) = &row.run {
+                    write!(out, "  run {}", run.status)?;
+                    for more in [run.result, run.detail].into_iter().flatten() {
+                        write!(out, ", {more}")?;
                     }
                 }
                 for text in [row.detail, row.conversation_url].into_iter().flatten() {
@@ -225,7 +241,20 @@ impl<'a> DeliveryRow<'a> {
             detail: ending.and_then(|ending| ending.detail.as_deref()),
             conversation_url: delivery.conversation_url.as_deref(),
             run_id: delivery.run_id.as_deref(),
+            run: delivery.run.as_ref().map(RunRow::new),
             attempts: delivery.attempts.iter().map(AttemptRow::new).collect(),
+        }
+    }
+}
+
+impl<'a> RunRow<'a> {
+    fn new(run: &'a RecordedRun) -> Self {
+        Self {
+            status: &run.status,
+            since: run.since.to_string(),
+            ended_at: run.ended_at.map(|at| at.to_string()),
+            result: run.result.as_deref(),
+            detail: run.detail.as_deref(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::daemon::control::Ended;
 use crate::daemon::engine::{Engine, World};
 use crate::daemon::systemd;
+use crate::daemon::verify::Verifier;
 use crate::ledger::{Ledger, LedgerError, Place};
 use crate::plan::agenda::Agenda;
 use crate::plan::delivery::Verdict;
@@ -77,6 +78,7 @@ pub(super) async fn run(
             ledger,
             receipts,
             telemetry: Telemetry::default(),
+            verifier: Verifier::default(),
         },
     );
     let triggered = engine.trigger(&schedule);

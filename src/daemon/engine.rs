@@ -12,13 +12,15 @@ use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::Clock;
 use crate::daemon::event::{Event, Loaded, Triggered};
+use crate::daemon::verify::Verifier;
 use crate::failpoint;
 use crate::ledger::{CloseError, Ledger, Receipt, Standing};
-use crate::plan::agenda::{Action, Agenda};
+use crate::plan::agenda::{Action, Agenda, LookUp};
 use crate::plan::delivery::Delivery;
 use crate::plan::fact::{Ending, Fact};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
+use crate::plan::run::Run;
 use crate::schedule::{Schedule, TriggerId};
 use crate::telemetry::{Tally, Telemetry};
 
@@ -35,6 +37,7 @@ pub struct World<C, A> {
     pub ledger: Ledger,
     pub receipts: mpsc::UnboundedReceiver<Vec<Receipt>>,
     pub telemetry: Telemetry,
+    pub verifier: Verifier,
 }
 
 pub struct Engine<C, A> {
@@ -174,6 +177,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 let actions = self.agenda.probed(token, works, now);
                 self.perform(actions);
             }
+            Event::RunAnswered { key, answer } => {
+                let actions = self.agenda.run_answered(&key, answer, now);
+                self.perform(actions);
+            }
+            Event::LookedUp { key, found } => {
+                let actions = self.agenda.looked_up(&key, found, now);
+                self.perform(actions);
+            }
             Event::TokenChanged(token) => {
                 let actions = self.agenda.token_changed(token, now);
                 self.perform(actions);
@@ -234,6 +245,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 Action::Record(fact) => facts.push(fact),
                 Action::Attempt { delivery, .. } => calls.push(delivery),
                 Action::ProbeToken { token, trigger_id } => self.probe(token, trigger_id),
+                Action::AskRun(run) => self.ask(run),
+                Action::LookUp { run, look_up } => self.look_up(&run, look_up),
                 Action::Say(notice) => self.world.telemetry.notice(&notice),
             }
         }
@@ -269,6 +282,27 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 latency: clock.now().boot.saturating_sub(sent.boot),
                 answer,
             });
+        });
+    }
+
+    fn ask(&self, run: Arc<Run>) {
+        let (api, events) = (self.world.api.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let target = &run.target;
+            let answer = api
+                .run_status(&target.token, &target.trigger_id, &run.run_id)
+                .await;
+            let key = run.idempotency_key.clone();
+            let _ = events.send(Event::RunAnswered { key, answer });
+        });
+    }
+
+    fn look_up(&self, run: &Run, look_up: LookUp) {
+        let (key, events) = (run.idempotency_key.clone(), self.events.clone());
+        let verifier = self.world.verifier.clone();
+        tokio::spawn(async move {
+            let found = verifier.find(look_up).await;
+            let _ = events.send(Event::LookedUp { key, found });
         });
     }
 

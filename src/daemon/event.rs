@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::api::RunAnswer;
 use crate::api::token::TokenId;
 use crate::plan::agenda::Change;
 use crate::plan::fact::{Ending, Source};
@@ -26,6 +27,16 @@ pub enum Event {
     },
     /// Whether the token works; `None` if that could not be told.
     Probed { token: TokenId, works: Option<bool> },
+    /// The API answered how far a run is.
+    RunAnswered {
+        key: IdempotencyKey,
+        answer: RunAnswer,
+    },
+    /// Whether a run's result was found.
+    LookedUp {
+        key: IdempotencyKey,
+        found: Result<bool, String>,
+    },
     /// The token's source holds another value.
     TokenChanged(TokenId),
     /// A person asks for a delivery; answered with `None` if there is no such schedule.

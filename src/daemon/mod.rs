@@ -18,6 +18,7 @@ use control::Control;
 use engine::{Engine, EngineError, World};
 use load::Catalog;
 use reload::{Reconfigure, ReloadError, Reloader, Reread};
+use verify::Verifier;
 use watch::{QUIET, WatchError, Watcher};
 
 pub mod chores;
@@ -28,6 +29,7 @@ pub mod load;
 pub mod read;
 pub mod reload;
 pub mod systemd;
+pub mod verify;
 pub mod watch;
 
 /// What a daemon is made of.
@@ -111,6 +113,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
             ledger,
             receipts,
             telemetry,
+            verifier: Verifier::default(),
         },
     );
     engine.put_into_force(in_force);

@@ -48,6 +48,8 @@ pub struct RecordedDelivery {
     pub retry_at: Option<Timestamp>,
     pub conversation_url: Option<String>,
     pub run_id: Option<String>,
+    /// How far its run has come, where one was followed.
+    pub run: Option<RecordedRun>,
     /// `None` while it is open.
     pub ending: Option<RecordedEnding>,
 }
@@ -71,6 +73,19 @@ pub struct RecordedAttempt {
     pub http_status: Option<u16>,
     pub x_request_id: Option<String>,
     pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedRun {
+    /// [`crate::plan::run::Progress::word`].
+    pub status: String,
+    /// First seen in this status.
+    pub since: Timestamp,
+    /// `None` while it is followed.
+    pub ended_at: Option<Timestamp>,
+    /// What `[verify]` found: [`crate::plan::run::Finding::word`].
+    pub result: Option<String>,
+    pub detail: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::history::{Entry, Filter};
+use super::history::{Entry, Filter, RecordedRun};
 use super::*;
 use crate::api::token::TokenId;
+use crate::api::wire::RunStatus;
 use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
 use crate::plan::occurrence::{Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
-use crate::plan::remembered::{AcceptedDelivery, OpenDelivery, RememberedSchedule};
+use crate::plan::remembered::{AcceptedDelivery, FollowedRun, OpenDelivery, RememberedSchedule};
+use crate::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use crate::plan::window::Span;
 use crate::schedule::{ScheduleId, Target, TriggerId};
 
@@ -120,7 +122,14 @@ impl State {
     }
 
     fn open(&self, now: &str) -> (Ledger, Remembered, UnboundedReceiver<Vec<Receipt>>) {
-        Ledger::open(&Place::Folder(self.path().to_owned()), at(now)).unwrap()
+        let place = Place::Folder(self.path().to_owned());
+        loop {
+            match Ledger::open(&place, at(now)) {
+                // A process that another test is starting holds a copy of the lock until its exec.
+                Err(LedgerError::InUse { .. }) => std::thread::yield_now(),
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     /// Records these facts in a ledger of their own, and gives what became of them.
@@ -220,6 +229,7 @@ fn what_is_open_is_remembered_with_its_key_and_bytes() {
                 outcome_unknown: true,
             }],
             accepted: vec![],
+            runs: vec![],
         }
     );
 }
@@ -488,7 +498,7 @@ fn a_ledger_of_a_newer_version_stops_the_start() {
     let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();
     drop(file);
-    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 1; run the newer triggerd, or restore the ledger from before the update");
+    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 2; run the newer triggerd, or restore the ledger from before the update");
 }
 
 #[test]
@@ -548,4 +558,68 @@ fn the_first_schema_opens_with_every_row() {
         })
         .unwrap();
     assert_eq!(history.len(), 4);
+}
+
+#[test]
+fn a_run_is_remembered_until_it_has_ended() {
+    let state = State::new();
+    let accepted_run = |hour| {
+        let delivery = delivery(hour);
+        let acceptance = Acceptance {
+            conversation_url: Some("https://chatgpt.com/c/1".into()),
+            run_id: Some(format!("apirun_{hour}")),
+        };
+        let run = Run::of(&delivery, &acceptance, at("10:00:00")).unwrap();
+        let attempted = attempt(&delivery, Outcome::Accepted(acceptance), Next::End);
+        let [_, ended] = accepted(&delivery);
+        let facts = vec![
+            Fact::WrittenAhead(delivery),
+            Fact::Attempted(attempted),
+            ended,
+        ];
+        (Arc::new(run), facts)
+    };
+    let report = |run: &Arc<Run>, progress, time| {
+        Fact::Run(Arc::new(RunReport {
+            run: run.clone(),
+            progress,
+            at: at(time),
+        }))
+    };
+    let (eight, mut facts) = accepted_run(8);
+    let (nine, more) = accepted_run(9);
+    facts.extend(more);
+    let status = |status: &str| Progress::Status(RunStatus::from(status.to_owned()));
+    facts.extend([
+        report(&eight, status("queued"), "10:00:00"),
+        report(&eight, status("suspended"), "10:01:00"),
+        report(&eight, status("suspended"), "10:02:00"),
+        report(&nine, status("completed"), "10:03:00"),
+        report(
+            &nine,
+            Progress::Ended(RunEnd::Completed(Some(Finding::Missing))),
+            "10:04:00",
+        ),
+    ]);
+    state.record(facts);
+    assert_eq!(
+        state.remembered("12:00:00").runs,
+        [FollowedRun {
+            run: eight.as_ref().clone(),
+            status: RunStatus::Suspended,
+            since: at("10:01:00"),
+        }]
+    );
+    let recorded = Reader::open(state.path()).unwrap();
+    let recorded = recorded.delivery(&nine.request_id).unwrap().unwrap();
+    assert_eq!(
+        recorded.run,
+        Some(RecordedRun {
+            status: "completed".into(),
+            since: at("10:03:00"),
+            ended_at: Some(at("10:04:00")),
+            result: Some("missing".into()),
+            detail: None,
+        })
+    );
 }

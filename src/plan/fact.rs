@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::plan::delivery::{Delivery, Skip, Verdict};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Answer;
+use crate::plan::run::RunReport;
 use crate::schedule::ScheduleId;
 
 /// One thing to remember. Facts are written in the order in which they were stated.
@@ -23,6 +24,8 @@ pub enum Fact {
     Attempted(Arc<Attempt>),
     /// A delivery ended.
     Ended(Arc<Ending>),
+    /// A run came further.
+    Run(Arc<RunReport>),
     /// Occurrences that never became a delivery, consecutive and alike (SEMANTICS.md 12).
     Skipped(Skipped),
     /// The schedule is in force from here on, and owes nothing from before.
@@ -112,7 +115,8 @@ impl Fact {
             }
             Fact::Attempted(attempt) => Some(&attempt.delivery.idempotency_key),
             Fact::Ended(ending) => Some(&ending.delivery.idempotency_key),
-            Fact::Skipped(_)
+            Fact::Run(_)
+            | Fact::Skipped(_)
             | Fact::Began { .. }
             | Fact::Ceased { .. }
             | Fact::InForce { .. }

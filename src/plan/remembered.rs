@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::api::wire::RunStatus;
 use crate::plan::delivery::Delivery;
 use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::run::Run;
 use crate::plan::window::Span;
 use crate::schedule::ScheduleId;
 
@@ -22,6 +24,8 @@ pub struct Remembered {
     pub open: Vec<OpenDelivery>,
     /// Deliveries that were accepted lately enough to count for a limit ([`crate::plan::limits`]).
     pub accepted: Vec<AcceptedDelivery>,
+    /// Runs that had not ended.
+    pub runs: Vec<FollowedRun>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +45,14 @@ pub struct AcceptedDelivery {
     pub schedule: ScheduleId,
     pub idempotency_key: IdempotencyKey,
     pub opened_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct FollowedRun {
+    pub run: Run,
+    pub status: RunStatus,
+    /// When it was first seen in this status.
+    pub since: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -121,8 +121,15 @@ pub struct Verify {
     /// The text to look for; the marker if the file does not say.
     pub contains: Option<Template>,
     pub within: Duration,
-    /// A file of HTTP headers, so that no secret stands in a schedule.
-    pub headers_from: Option<PathBuf>,
+    /// HTTP headers to send along, so that no secret stands in a schedule.
+    pub headers_from: Option<HeadersFrom>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadersFrom {
+    File(PathBuf),
+    /// A systemd credential's name.
+    Credential(String),
 }
 
 /// Which occurrences continue one conversation (SEMANTICS.md 15).

@@ -8,6 +8,7 @@ mod files;
 mod fuzz;
 mod laws;
 mod reload;
+mod runs;
 mod sandbox;
 mod secrets;
 mod simulation;

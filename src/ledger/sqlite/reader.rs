@@ -11,7 +11,7 @@ use super::{connect_to_read, path_in, rows, schema, unreadable};
 use crate::ledger::LedgerError;
 use crate::ledger::history::{
     Entry, Filter, KnownSchedule, Position, RecordedAttempt, RecordedBody, RecordedDelivery,
-    RecordedEnding, RecordedSkip,
+    RecordedEnding, RecordedRun, RecordedSkip,
 };
 use crate::plan::fact::{Skipped, Source};
 use crate::schedule::ScheduleId;
@@ -20,6 +20,8 @@ use crate::schedule::ScheduleId;
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
+    /// Of a ledger that no daemon of this version has opened yet, an older one.
+    schema: u32,
 }
 
 impl Reader {
@@ -35,11 +37,16 @@ impl Reader {
         }
         let failed = |error| unreadable(&path, &error);
         let connection = connect_to_read(&path).map_err(failed)?;
-        if schema::version(&connection, &path, failed)? == 0 {
+        let schema = schema::version(&connection, &path, failed)?;
+        if schema == 0 {
             return Err(missing());
         }
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self { connection, path })
+        Ok(Self {
+            connection,
+            path,
+            schema,
+        })
     }
 
     /// The newest entries, newest last. Of one schedule: by scheduled time. Of all: in the order in
@@ -232,8 +239,12 @@ impl Reader {
         self.connection
             .prepare_cached(query)?
             .query_map(params, |row| {
-                let attempts = self.attempts(row.get("id")?)?;
-                delivery(row, attempts)
+                let id = row.get("id")?;
+                Ok(RecordedDelivery {
+                    attempts: self.attempts(id)?,
+                    run: self.run(id)?,
+                    ..delivery(row)?
+                })
             })?
             .collect()
     }
@@ -253,6 +264,24 @@ impl Reader {
                 })
             })?
             .collect()
+    }
+
+    fn run(&self, delivery: i64) -> rusqlite::Result<Option<RecordedRun>> {
+        if self.schema < schema::RUNS {
+            return Ok(None);
+        }
+        self.connection
+            .prepare_cached("SELECT * FROM runs WHERE delivery = ?1")?
+            .query_row([delivery], |row| {
+                Ok(RecordedRun {
+                    status: row.get("status")?,
+                    since: row.get::<_, At>("since")?.0,
+                    ended_at: row.get::<_, Option<At>>("ended_at")?.map(|it| it.0),
+                    result: row.get("result")?,
+                    detail: row.get("detail")?,
+                })
+            })
+            .optional()
     }
 
     fn skips(&self, query: &str, params: impl Params) -> rusqlite::Result<Vec<Entry>> {
@@ -281,7 +310,8 @@ fn last_of(mut entries: Vec<Entry>, limit: Count) -> Vec<Entry> {
     entries
 }
 
-fn delivery(row: &Row<'_>, attempts: Vec<RecordedAttempt>) -> rusqlite::Result<RecordedDelivery> {
+/// Without what stands in other tables.
+fn delivery(row: &Row<'_>) -> rusqlite::Result<RecordedDelivery> {
     Ok(RecordedDelivery {
         occurrence: rows::occurrence(row)?,
         request_id: row.get("request_id")?,
@@ -297,11 +327,12 @@ fn delivery(row: &Row<'_>, attempts: Vec<RecordedAttempt>) -> rusqlite::Result<R
             len: row.get::<_, Count>("body_len")?.0,
             sha256: row.get("body_sha256")?,
         },
-        attempts,
+        attempts: Vec::new(),
         outcome_unknown: row.get("outcome_unknown")?,
         retry_at: row.get::<_, Option<At>>("retry_at")?.map(|it| it.0),
         conversation_url: row.get("conversation_url")?,
         run_id: row.get("run_id")?,
+        run: None,
         ending: ending(row)?,
     })
 }

@@ -12,6 +12,7 @@ use crate::plan::delivery::{Delivery, Skip, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Outcome;
+use crate::plan::run::{Finding, Progress, RunEnd, RunReport};
 use crate::schedule::ScheduleId;
 
 /// What the single row of `meta` says.
@@ -92,6 +93,7 @@ impl<'a> Recording<'a> {
             Fact::Withdrawn(delivery) => self.withdraw(&delivery.idempotency_key)?,
             Fact::Attempted(attempt) => self.attempted(attempt)?,
             Fact::Ended(ending) => self.ended(ending)?,
+            Fact::Run(report) => self.run(report)?,
             Fact::Skipped(skipped) => self.skipped(skipped)?,
             Fact::Began {
                 schedule,
@@ -238,6 +240,34 @@ impl<'a> Recording<'a> {
                 ])?;
         }
         self.marks.happened(ending.at);
+        Ok(())
+    }
+
+    /// A run of a delivery that was pruned meanwhile is nobody's.
+    fn run(&mut self, report: &RunReport) -> rusqlite::Result<()> {
+        let (ended_at, end) = match &report.progress {
+            Progress::Status(_) => (None, None),
+            Progress::Ended(end) => (Some(At(report.at)), Some(end)),
+        };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO runs (delivery, accepted_at, status, since, ended_at, result, detail)
+                 SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM deliveries WHERE idempotency_key = ?1
+                 ON CONFLICT (delivery) DO UPDATE SET
+                     since = iif(status = excluded.status, since, excluded.since),
+                     status = excluded.status, ended_at = excluded.ended_at,
+                     result = excluded.result, detail = excluded.detail",
+            )?
+            .execute(params![
+                report.run.idempotency_key.as_str(),
+                At(report.run.accepted_at),
+                report.progress.word(),
+                At(report.at),
+                ended_at,
+                end.and_then(|end| end.finding()).map(Finding::word),
+                end.and_then(RunEnd::detail),
+            ])?;
+        self.marks.happened(report.at);
         Ok(())
     }
 

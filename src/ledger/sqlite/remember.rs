@@ -8,10 +8,14 @@ use rusqlite::{Connection, Row};
 
 use super::values::{At, Count, Text};
 use super::{Store, rows, unreadable};
+use crate::api::wire::RunStatus;
 use crate::ledger::LedgerError;
 use crate::plan::delivery::{Body, Delivery, Verdict};
 use crate::plan::limits::LONGEST_DAY;
-use crate::plan::remembered::{AcceptedDelivery, OpenDelivery, Remembered, RememberedSchedule};
+use crate::plan::remembered::{
+    AcceptedDelivery, FollowedRun, OpenDelivery, Remembered, RememberedSchedule,
+};
+use crate::plan::run::Run;
 use crate::plan::window::Span;
 use crate::schedule::ScheduleId;
 
@@ -45,6 +49,7 @@ impl Store {
             newest: self.marks.newest,
             schedules,
             open: self.open_deliveries(now)?,
+            runs: self.followed_runs()?,
             accepted: self.accepted_since(now.checked_sub(LONGEST_DAY).unwrap_or(now))?,
         })
     }
@@ -101,6 +106,34 @@ impl Store {
                     attempts: row.get("attempts")?,
                     retry_at: row.get::<_, Option<At>>("retry_at")?.map(|it| it.0),
                     outcome_unknown: row.get("outcome_unknown")?,
+                })
+            })?
+            .collect()
+    }
+
+    fn followed_runs(&self) -> rusqlite::Result<Vec<FollowedRun>> {
+        self.connection
+            .prepare(
+                "SELECT d.*, r.accepted_at, r.status, r.since
+                 FROM runs r JOIN deliveries d ON d.id = r.delivery
+                 WHERE r.ended_at IS NULL AND d.run_id IS NOT NULL
+                 ORDER BY r.accepted_at",
+            )?
+            .query_map([], |row| {
+                Ok(FollowedRun {
+                    run: Run {
+                        run_id: row.get("run_id")?,
+                        occurrence: rows::occurrence(row)?,
+                        request_id: row.get("request_id")?,
+                        idempotency_key: rows::key(row)?,
+                        target: rows::target(row)?,
+                        due_at: row.get::<_, At>("due_at")?.0,
+                        window: rows::window(row)?,
+                        accepted_at: row.get::<_, At>("accepted_at")?.0,
+                        conversation_url: row.get("conversation_url")?,
+                    },
+                    status: RunStatus::from(row.get::<_, String>("status")?),
+                    since: row.get::<_, At>("since")?.0,
                 })
             })?
             .collect()

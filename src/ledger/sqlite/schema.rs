@@ -9,7 +9,13 @@ use crate::failpoint;
 use crate::ledger::LedgerError;
 
 /// Each brings the schema from its index to the next number. Only ever appended to.
-const MIGRATIONS: [&str; 1] = [include_str!("../schema/0001_deliveries.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../schema/0001_deliveries.sql"),
+    include_str!("../schema/0002_runs.sql"),
+];
+
+/// The first schema that knows runs.
+pub(super) const RUNS: u32 = 2;
 
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::schedules::Written;
-use super::{Action, Agenda, AtBoot, AtWall};
+use super::{Action, Agenda, AtBoot, AtWall, Notice};
 use crate::clock::{Boottime, Moment};
 use crate::plan::breaker::{Gate, Waiting};
 use crate::plan::catch_up::LATE;
-use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, earlier};
+use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, earlier, later};
 use crate::plan::fact::{Attempt, Ending, Fact};
 use crate::plan::occurrence::{IdempotencyKey, Occurrence, Origin};
+use crate::plan::outcome::Outcome;
 use crate::plan::remembered::OpenDelivery;
 use crate::schedule::message::TemplateError;
 use crate::schedule::{CatchUp, Retry, Schedule, ScheduleId};
@@ -26,6 +27,8 @@ pub(super) struct Open {
     /// Whether the ledger holds it, or can't for the time being.
     pub(super) written: bool,
     pub(super) deadline: Boottime,
+    /// When `[expect] accepted_within` is over, until that is told.
+    pub(super) overdue: Option<Boottime>,
     /// The policy of a delivery that was asked for by hand; others go by the one in force.
     pub(super) retry: Option<Retry>,
     /// Attempts that were begun.
@@ -51,6 +54,8 @@ pub(super) enum State {
     },
     /// Waits behind a breaker or a pause.
     Held(Gate),
+    /// Waits for a run of its schedule to end (SEMANTICS.md 23).
+    Queued,
 }
 
 /// The stagger of one schedule's catch-up (`spacing`).
@@ -63,6 +68,7 @@ impl Open {
     pub(super) fn new(delivery: Arc<Delivery>, written: bool, now: Moment) -> Self {
         Self {
             deadline: on_boot(delivery.deadline_at, now),
+            overdue: None,
             delivery,
             state: State::Pending,
             written,
@@ -114,7 +120,7 @@ impl Agenda {
                     retry: Some(schedule.policies.retry),
                     ..Open::new(delivery.clone(), false, now)
                 };
-                self.open_delivery(open);
+                self.open_delivery(open, now);
                 self.ready(&delivery.idempotency_key, now);
             }
         }
@@ -185,7 +191,7 @@ impl Agenda {
         // The process before may have ended with a call under way.
         open.outcome_unknown =
             remembered.outcome_unknown || (waits_until.is_none() && due_at <= latest_seen);
-        self.open_delivery(open);
+        self.open_delivery(open, now);
         if fires_when_due {
             self.wait_out_jitter(&key);
         } else {
@@ -193,7 +199,7 @@ impl Agenda {
         }
     }
 
-    pub(super) fn open_delivery(&mut self, open: Open) {
+    pub(super) fn open_delivery(&mut self, open: Open, now: Moment) {
         let key = open.delivery.idempotency_key.clone();
         let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
@@ -203,7 +209,38 @@ impl Agenda {
         }
         self.open_by_schedule
             .insert((schedule, scheduled_at, key.clone()));
-        self.open.insert(key, open);
+        self.open.insert(key.clone(), open);
+        self.expect_acceptance(&key, now);
+    }
+
+    /// Sets the deadline of `[expect]`, by the policy in force. One that had passed when the process
+    /// before ended was told of by that one.
+    pub(super) fn expect_acceptance(&mut self, key: &IdempotencyKey, now: Moment) {
+        let Some(open) = self.open.get_mut(key) else {
+            return;
+        };
+        if let Some(before) = open.overdue.take() {
+            self.boot.remove(before, AtBoot::Overdue(key.clone()));
+        }
+        let delivery = open.delivery.clone();
+        let schedule = self.schedule(&delivery.occurrence.schedule);
+        let within = schedule.and_then(|schedule| schedule.policies.expect.accepted_within);
+        let overdue_at = within.map(|within| later(delivery.due_at, within));
+        if let Some(at) = overdue_at.filter(|at| *at > self.left_off_at)
+            && let Some(open) = self.open.get_mut(key)
+        {
+            let at = on_boot(at, now);
+            open.overdue = Some(at);
+            self.boot.set(at, AtBoot::Overdue(key.clone()));
+        }
+    }
+
+    pub(super) fn overdue(&mut self, key: &IdempotencyKey) {
+        if let Some(open) = self.open.get_mut(key) {
+            open.overdue = None;
+            let (delivery, last) = (open.delivery.clone(), open.last.clone());
+            self.say(Notice::DeliveryOverdue { delivery, last });
+        }
     }
 
     pub(super) fn wait_out_jitter(&mut self, key: &IdempotencyKey) {
@@ -284,7 +321,7 @@ impl Agenda {
         error: &TemplateError,
         now: Moment,
     ) {
-        self.open_delivery(Open::new(delivery.clone(), true, now));
+        self.open_delivery(Open::new(delivery.clone(), true, now), now);
         let detail = format!("its text can't be rendered: {error}");
         self.end(
             &delivery.idempotency_key,
@@ -321,6 +358,9 @@ impl Agenda {
                 }
             }),
         };
+        let schedule = delivery.occurrence.schedule.clone();
+        let accepted = delivery.clone();
+        let acceptance = open.last.as_ref().map(|last| last.answer.outcome.clone());
         self.record(Fact::Ended(Arc::new(Ending {
             verdict,
             at: now.wall,
@@ -331,6 +371,10 @@ impl Agenda {
             covered_until: covered_until.flatten(),
             delivery,
         })));
+        if let Some(Outcome::Accepted(acceptance)) = acceptance {
+            self.follow_run(&accepted, &acceptance, now);
+        }
+        self.release_queued(&schedule, now);
     }
 
     /// Whether the occurrence has a delivery without a verdict.
@@ -343,7 +387,7 @@ impl Agenda {
     }
 
     /// A schedule's open deliveries, oldest first.
-    fn of_schedule(&self, id: &ScheduleId) -> Vec<IdempotencyKey> {
+    pub(super) fn of_schedule(&self, id: &ScheduleId) -> Vec<IdempotencyKey> {
         let from = (id.clone(), Timestamp::MIN, IdempotencyKey::recorded(""));
         self.open_by_schedule
             .range(from..)
@@ -359,6 +403,9 @@ impl Agenda {
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot
             .remove(open.deadline, AtBoot::Deadline(key.clone()));
+        if let Some(overdue) = open.overdue {
+            self.boot.remove(overdue, AtBoot::Overdue(key.clone()));
+        }
         match &open.state {
             State::Pending => self
                 .wall
@@ -371,6 +418,11 @@ impl Agenda {
                 self.sendable.remove(&(open.delivery.due_at, key.clone()));
                 if let Some(pace) = self.paces.get_mut(&schedule) {
                     pace.waiting.remove(&open.waiting());
+                }
+            }
+            State::Queued => {
+                if self.queue.get(&schedule) == Some(key) {
+                    self.queue.remove(&schedule);
                 }
             }
             State::Trying => {}

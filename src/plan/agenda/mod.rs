@@ -19,15 +19,18 @@ use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment, Wake};
 use crate::plan::breaker::{Gate, Gates, Waiting};
 use crate::plan::delivery::{Delivery, earlier};
-use crate::plan::fact::Fact;
+use crate::plan::fact::{Attempt, Fact};
+use crate::plan::follow::Followed;
 use crate::plan::limits::Openings;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
 use crate::plan::remembered::{OpenDelivery, Remembered};
+use crate::plan::run::{Overdue, Run};
 use crate::plan::window::Coverage;
 use crate::schedule::{Schedule, ScheduleId, TriggerId};
 
 mod answers;
 mod deliveries;
+mod runs;
 mod schedules;
 mod sending;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod tests;
 mod timers;
 
 use deliveries::{Open, Pace};
+pub use runs::LookUp;
 use schedules::Entry;
 use timers::Timers;
 
@@ -51,6 +55,13 @@ pub enum Action {
     ProbeToken {
         token: TokenId,
         trigger_id: TriggerId,
+    },
+    /// Ask the API how far the run is.
+    AskRun(Arc<Run>),
+    /// Look whether a completed run's result is where it should be.
+    LookUp {
+        run: Arc<Run>,
+        look_up: LookUp,
     },
     Say(Notice),
 }
@@ -78,6 +89,25 @@ pub enum Notice {
     TokenPaused {
         token: TokenId,
         until: Timestamp,
+    },
+    /// A delivery was not accepted within `[expect] accepted_within`, and goes on.
+    DeliveryOverdue {
+        delivery: Arc<Delivery>,
+        last: Option<Arc<Attempt>>,
+    },
+    /// A run has passed a deadline of `[expect]`.
+    RunOverdue {
+        run: Arc<Run>,
+        overdue: Overdue,
+    },
+    /// How far a run is, or what came of it, can't be seen for now.
+    RunUnseen {
+        run: Arc<Run>,
+        detail: String,
+    },
+    /// An acceptance named no run, although the schedule counts on it.
+    NoRunIds {
+        schedule: ScheduleId,
     },
 }
 
@@ -126,6 +156,10 @@ pub struct Agenda {
     /// Those that wait for a free slot alone, by due time.
     sendable: BTreeSet<Waiting>,
     in_flight: usize,
+    runs: Followed,
+    /// What waits for a run of its schedule to end.
+    queue: HashMap<ScheduleId, IdempotencyKey>,
+    told_of_no_runs: bool,
     actions: Vec<Action>,
 }
 
@@ -154,6 +188,8 @@ enum AtBoot {
     // First, so that what has expired by a start is not sent once more.
     Deadline(IdempotencyKey),
     Retry(IdempotencyKey),
+    /// `[expect] accepted_within` is over.
+    Overdue(IdempotencyKey),
     /// A schedule's spacing is over.
     Pace(ScheduleId),
 }
@@ -185,6 +221,9 @@ impl Agenda {
             openings: HashMap::new(),
             sendable: BTreeSet::new(),
             in_flight: 0,
+            runs: Followed::default(),
+            queue: HashMap::new(),
+            told_of_no_runs: false,
             actions: Vec::new(),
         };
         for schedule in remembered.schedules {
@@ -203,6 +242,9 @@ impl Agenda {
                 until: now.boot + CLOCK_PATIENCE,
             });
             agenda.say(Notice::ClockHeld { newest });
+        }
+        for followed in remembered.runs {
+            agenda.take_over_run(followed, now);
         }
         for it in remembered.accepted {
             let openings = agenda.openings.entry(it.schedule).or_default();
@@ -243,6 +285,7 @@ impl Agenda {
             if budget > 0 {
                 self.run_boot_timers(now);
                 self.run_gates(now);
+                self.run_looks(now);
             }
             if !self.actions.is_empty() {
                 self.record_settled(now);
@@ -261,10 +304,14 @@ impl Agenda {
         }
         Wake {
             wall: self.wall.next(),
-            boot: [self.boot.next(), self.gates.next_wake()]
-                .into_iter()
-                .flatten()
-                .min(),
+            boot: [
+                self.boot.next(),
+                self.gates.next_wake(),
+                self.runs.next_wake(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         }
     }
 
@@ -314,6 +361,7 @@ impl Agenda {
             match timer {
                 AtBoot::Retry(key) => self.retry(&key, now),
                 AtBoot::Deadline(key) => self.deadline(&key, now),
+                AtBoot::Overdue(key) => self.overdue(&key),
                 AtBoot::Pace(id) => self.next_in_pace(&id, now),
             }
         }

@@ -85,6 +85,10 @@ impl Agenda {
         for open in self.left_over.remove(&id).unwrap_or_default() {
             self.take_up_left_over(&id, open, now);
         }
+        self.release_queued(&id, now);
+        for key in self.of_schedule(&id) {
+            self.expect_acceptance(&key, now);
+        }
         self.set_wake(&id);
     }
 
@@ -316,6 +320,10 @@ impl Agenda {
             self.withdraw_prepared(id);
             return self.skip(id, Stretch::of(Skip::Limit, slot), now);
         }
+        if self.makes_way_for_a_run(&schedule, now) {
+            self.withdraw_prepared(id);
+            return self.skip(id, Stretch::of(Skip::Overlap, slot), now);
+        }
         self.displace_waiting(&schedule, slot.at, now);
         let (delivery, written) = match self.take_prepared(&schedule, slot, opened) {
             Some(prepared) => (prepared.delivery, prepared.written),
@@ -327,7 +335,8 @@ impl Agenda {
                 }
             }
         };
-        self.open_delivery(Open::new(delivery.clone(), written == Written::Yes, now));
+        let open = Open::new(delivery.clone(), written == Written::Yes, now);
+        self.open_delivery(open, now);
         if delivery.due_at > now.wall {
             self.wait_out_jitter(&delivery.idempotency_key);
         } else {

@@ -21,7 +21,7 @@ impl Agenda {
             return;
         };
         open.state = State::Sendable;
-        if !open.written || self.is_held(key) {
+        if !open.written || self.is_held(key) || self.is_queued(key, now) {
             return;
         }
         let Some(open) = self.open.get(key) else {

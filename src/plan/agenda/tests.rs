@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::api::RunAnswer;
 use crate::plan::delivery::Verdict;
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 use crate::plan::remembered::RememberedSchedule;
+use crate::plan::run::{Finding, Progress};
 use crate::schedule::cron::CronExpr;
 use crate::schedule::message::{Message, Template};
 use crate::schedule::recurrence::{Recurrence, Timing, Zone};
@@ -13,6 +15,8 @@ use crate::schedule::{
     CatchUp, Conversation, Expect, Limits, Missed, Overlap, OverlapPolicy, Policies, Target,
     defaults,
 };
+
+mod runs;
 
 fn schedule(name: &str, cron: &str) -> Schedule {
     Schedule {
@@ -88,6 +92,9 @@ struct World {
     answers: VecDeque<Outcome>,
     /// What it answers after that, where not an acceptance.
     always: Option<Outcome>,
+    /// What it says of a run.
+    run: Option<RunAnswer>,
+    found: Result<bool, String>,
     holds_answers: bool,
     held: Vec<Arc<Delivery>>,
     story: Vec<String>,
@@ -108,6 +115,8 @@ impl World {
             now,
             answers: VecDeque::new(),
             always: None,
+            run: None,
+            found: Ok(false),
             holds_answers: false,
             held: vec![],
             story: vec![],
@@ -197,7 +206,33 @@ impl World {
                     let works = self.always.is_none();
                     actions.extend(self.agenda.probed(token, Some(works), self.now));
                 }
+                Action::AskRun(run) => {
+                    let answer = self.run.clone().unwrap_or(RunAnswer::Unknown {
+                        detail: String::new(),
+                        retry_after: None,
+                    });
+                    let key = &run.idempotency_key;
+                    actions.extend(self.agenda.run_answered(key, answer, self.now));
+                }
+                Action::LookUp { run, look_up } => {
+                    self.tell(format!(
+                        "look for {:?} at {}",
+                        look_up.contains, look_up.url
+                    ));
+                    let (key, found) = (&run.idempotency_key, self.found.clone());
+                    actions.extend(self.agenda.looked_up(key, found, self.now));
+                }
                 Action::Say(notice) => self.tell(match notice {
+                    Notice::DeliveryOverdue { delivery, .. } => {
+                        format!("overdue {}", label(&delivery))
+                    }
+                    Notice::RunOverdue { run, overdue } => {
+                        format!("overdue {}: {}", run.request_id, overdue.key())
+                    }
+                    Notice::RunUnseen { run, detail } => {
+                        format!("unseen {}: {detail}", run.request_id)
+                    }
+                    Notice::NoRunIds { schedule } => format!("no run ids, says {schedule}"),
                     Notice::ClockStepped { by } => format!("clock stepped {by:#}"),
                     Notice::ClockHeld { .. } => "clock held".into(),
                     Notice::ClockReleased => "clock released".into(),
@@ -240,6 +275,22 @@ impl World {
                 it.count,
                 it.why.word()
             )),
+            Fact::Run(it) => {
+                let finding = match &it.progress {
+                    Progress::Ended(end) => end.finding().map(Finding::word),
+                    Progress::Status(_) => None,
+                };
+                let ended = match it.progress {
+                    Progress::Ended(_) => " at last",
+                    Progress::Status(_) => "",
+                };
+                let finding = finding.map(|it| format!(", {it}")).unwrap_or_default();
+                self.tell(format!(
+                    "run {} {}{ended}{finding}",
+                    it.run.request_id,
+                    it.progress.word()
+                ));
+            }
             Fact::Attempted(_)
             | Fact::Began { .. }
             | Fact::Ceased { .. }
@@ -295,6 +346,7 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
         }],
         open: vec![],
         accepted: vec![],
+        runs: vec![],
     }
 }
 

@@ -101,7 +101,6 @@ pub fn problems_of_defaults(path: &Path, raw: &RawSchedule) -> Vec<Problem> {
         unread: Unread::default(),
         problems: Vec::new(),
     };
-    resolver.not_in_force_yet(raw);
     resolver.policies(raw);
     resolver.conversation(raw);
     resolver.zone(&raw.timezone);
@@ -133,7 +132,6 @@ impl Resolver {
         context: &Context,
         now: Timestamp,
     ) -> Option<Schedule> {
-        self.not_in_force_yet(&raw);
         let policies = self.policies(&raw);
         let target = self.target(&raw, context);
         let message = self.message(&raw, input, context);

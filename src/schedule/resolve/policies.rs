@@ -1,10 +1,13 @@
 //! What becomes of an occurrence that can't simply be delivered: `[missed]`, `[overlap]`, `[retry]`,
 //! `[expect]`, `[limits]` and `[verify]`.
 
+use std::path::Path;
+
 use super::{Resolver, place, value};
 use crate::schedule::file::RawSchedule;
 use crate::schedule::{
-    CatchUp, Expect, Limits, Missed, Overlap, OverlapPolicy, Policies, Retry, Verify, defaults,
+    CatchUp, Expect, HeadersFrom, Limits, Missed, Overlap, OverlapPolicy, Policies, Retry, Verify,
+    defaults,
 };
 use crate::toml_file::written;
 
@@ -198,42 +201,15 @@ impl Resolver {
             headers_from: verify
                 .headers_from
                 .as_ref()
-                .map(|field| field.value.clone().into()),
+                .map(|field| self.headers_from(&field.value)),
         }))
     }
 
-    /// Policies that are understood but whose machinery is still to come are never silently ignored.
-    pub(super) fn not_in_force_yet(&mut self, raw: &RawSchedule) {
-        if let Some(field) = raw
-            .overlap
-            .policy
-            .as_ref()
-            .filter(|field| matches!(field.value.as_str(), "skip" | "queue"))
-            .filter(|field| field.span.is_some())
-        {
-            self.note(
-                field.span.clone(),
-                format!(
-                    "`[overlap] policy = \"{}\"` is not in force yet: occurrences overlap",
-                    field.value
-                ),
-            );
-        }
-        let verify = raw
-            .verify
-            .table
-            .clone()
-            .filter(|_| raw.verify.url.is_some());
-        for (key, place, meanwhile) in [
-            ("expect", &raw.expect.table, "no deadline alerts"),
-            ("verify", &verify, "no result is looked up"),
-        ] {
-            if place.is_some() {
-                self.note(
-                    place.clone(),
-                    format!("`[{key}]` is not in force yet: {meanwhile}"),
-                );
-            }
+    /// `credential:NAME`, or a file; a relative one lies beside the schedule.
+    fn headers_from(&self, value: &str) -> HeadersFrom {
+        match value.strip_prefix("credential:") {
+            Some(name) => HeadersFrom::Credential(name.to_owned()),
+            None => HeadersFrom::File(self.path.parent().unwrap_or(Path::new("")).join(value)),
         }
     }
 }

@@ -420,7 +420,7 @@ impl World {
                     Action::Record(fact) => facts.push(fact),
                     Action::Attempt { delivery, .. } => calls.push(delivery),
                     Action::ProbeToken { token, .. } => probes.push(token),
-                    Action::Say(_) => {}
+                    Action::AskRun(_) | Action::LookUp { .. } | Action::Say(_) => {}
                 }
             }
             if !facts.is_empty() {
