@@ -18,6 +18,7 @@ use crate::plan::breaker::Gate;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
+use crate::plan::pause::Scope;
 use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport};
 use crate::render::line_and_column;
 use crate::schedule::ScheduleId;
@@ -86,6 +87,22 @@ impl Telemetry {
             },
             Fact::Run(report) => run(report),
             Fact::Skipped(skipped) => self::skipped(skipped),
+            Fact::Reopened(delivery) => info!(
+                schedule = %delivery.occurrence.schedule,
+                request_id = %delivery.request_id,
+                idempotency_key = %delivery.idempotency_key,
+                deadline_at = %delivery.deadline_at,
+                "redelivery: tried again with the same key"
+            ),
+            Fact::Paused { scope, pause } => info!(
+                schedule = scope_name(scope),
+                until = pause.until.map(display),
+                reason = pause.reason.as_ref().map(display),
+                "paused: nothing is sent but by hand"
+            ),
+            Fact::Resumed { scope, how, .. } => {
+                info!(schedule = scope_name(scope), how = how.word(), "resumed");
+            }
             Fact::WrittenAhead(delivery) if standing == Standing::AlreadyKnown => info!(
                 schedule = %delivery.occurrence.schedule,
                 request_id = %delivery.request_id,
@@ -346,6 +363,11 @@ fn skipped(skipped: &Skipped) {
     }
 }
 
+/// `*` for all of them.
+fn scope_name(scope: &Scope) -> &str {
+    scope.schedule().map_or("*", ScheduleId::as_str)
+}
+
 fn gate_kind(gate: &Gate) -> &'static str {
     match gate {
         Gate::Token(_) => "token",
@@ -408,9 +430,12 @@ impl Tally {
             },
             Fact::WrittenAhead(_)
             | Fact::Withdrawn(_)
+            | Fact::Reopened(_)
             | Fact::Began { .. }
             | Fact::Ceased { .. }
             | Fact::InForce { .. }
+            | Fact::Paused { .. }
+            | Fact::Resumed { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => {}
         }

@@ -14,12 +14,12 @@ use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::api::token::{TokenId, TokenSource, Tokens};
+use crate::cli::length;
 use crate::cli::run::serve;
 use crate::daemon::systemd;
 use crate::render::counted;
 use crate::sandbox::{self, Sandbox};
 use crate::settings::{Flags, Read, Settings};
-use crate::toml_file::duration;
 
 /// Show the main job without an account: a local API and the daemon in one process
 ///
@@ -193,10 +193,6 @@ fn variable(name: &str) -> Option<String> {
         "WORKSPACE_AGENT_OUTPUT_DESTINATION" => Some("#demo".into()),
         _ => None,
     }
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    duration(text).ok_or_else(|| "write a length of time such as `20s` or `5m`".into())
 }
 
 /// A folder that is gone when the demo ends.

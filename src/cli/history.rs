@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::cli::Workplace;
 use crate::ledger::Reader;
 use crate::ledger::history::{
-    Entry, Filter, Position, RecordedAttempt, RecordedDelivery, RecordedRun, RecordedSkip,
+    Entry, Filter, Position, RecordedAttempt, RecordedDelivery, RecordedEnding, RecordedRun,
+    RecordedSkip,
 };
 use crate::plan::delivery::Verdict;
 use crate::plan::occurrence::Origin;
@@ -119,6 +120,15 @@ struct DeliveryRow<'a> {
     run_id: Option<&'a str>,
     run: Option<RunRow<'a>>,
     attempts: Vec<AttemptRow<'a>>,
+    /// Verdicts that redeliveries replaced.
+    former_verdicts: Vec<FormerRow<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct FormerRow<'a> {
+    verdict: &'static str,
+    ended_at: String,
+    detail: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +206,9 @@ impl<'a> Row<'a> {
                         write!(out, ", {more}")?;
                     }
                 }
+                for former in &row.former_verdicts {
+                    write!(out, "  (redelivered; {} before)", former.verdict)?;
+                }
                 for text in [row.detail, row.conversation_url].into_iter().flatten() {
                     write!(out, "  {text}")?;
                 }
@@ -243,6 +256,17 @@ impl<'a> DeliveryRow<'a> {
             run_id: delivery.run_id.as_deref(),
             run: delivery.run.as_ref().map(RunRow::new),
             attempts: delivery.attempts.iter().map(AttemptRow::new).collect(),
+            former_verdicts: delivery.former.iter().map(FormerRow::new).collect(),
+        }
+    }
+}
+
+impl<'a> FormerRow<'a> {
+    fn new(former: &'a RecordedEnding) -> Self {
+        Self {
+            verdict: former.verdict.word(),
+            ended_at: former.at.to_string(),
+            detail: former.detail.as_deref(),
         }
     }
 }

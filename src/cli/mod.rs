@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, Subcommand};
@@ -20,16 +21,19 @@ use crate::schedule::Schedule;
 use crate::schedule::problem::{Problem, Severity};
 use crate::settings::{Flags, Settings};
 use crate::telemetry::{self, LogFormat};
-use crate::toml_file::{list, nearest};
+use crate::toml_file::{duration, list, nearest};
 
 mod check;
 mod demo;
 mod history;
 mod instructions;
 mod next;
+mod pause;
 mod preview;
+mod redeliver;
 mod run;
 mod sandbox;
+mod status;
 mod trigger;
 mod when;
 
@@ -77,6 +81,10 @@ enum Command {
     Next(next::Args),
     Preview(preview::Args),
     Trigger(trigger::Args),
+    Status(status::Args),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
+    Redeliver(redeliver::Args),
     History(history::Args),
     Instructions(instructions::Args),
     Sandbox(sandbox::Args),
@@ -106,6 +114,22 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             telemetry::start(workplace.settings.log_format, telemetry::USUAL);
             telemetry::problems(&workplace.problems, |_| Some(workplace.text.clone()));
             in_runtime(run::run(args, flags, workplace.settings))
+        }
+        Command::Status(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(status::run(args, &workplace, out))
+        }
+        Command::Pause(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(pause::pause(args, &workplace, out))
+        }
+        Command::Resume(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(pause::resume(args, &workplace, out))
+        }
+        Command::Redeliver(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(redeliver::run(args, &workplace, out))
         }
         Command::Trigger(args) => {
             let workplace = Workplace::open(&flags)?;
@@ -249,6 +273,11 @@ fn drawn(problems: &[Problem], text: Option<&str>) -> String {
         .map(|problem| render::problem(problem, text, colour))
         .collect();
     drawn.join("\n\n")
+}
+
+/// A length of time as an option's value.
+fn length(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "write a length of time such as `20s` or `5m`".into())
 }
 
 /// The process's environment.

@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::Clock;
-use crate::daemon::event::{Event, Loaded, Triggered};
+use crate::daemon::event::{Event, Loaded, Standing, Triggered};
 use crate::daemon::verify::Verifier;
 use crate::failpoint;
-use crate::ledger::{CloseError, Ledger, Receipt, Standing};
+use crate::ledger::{self, CloseError, Ledger, Receipt};
 use crate::plan::agenda::{Action, Agenda, LookUp};
 use crate::plan::delivery::Delivery;
 use crate::plan::fact::{Ending, Fact};
@@ -49,6 +49,7 @@ pub struct Engine<C, A> {
     waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
     /// Since the last summary.
     tally: Tally,
+    ledger_in_memory: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             inbox,
             waiting: HashMap::new(),
             tally: Tally::default(),
+            ledger_in_memory: false,
         }
     }
 
@@ -195,6 +197,36 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 // Whoever asked may have gone meanwhile; the delivery stands all the same.
                 let _ = reply.send(triggered);
             }
+            Event::Pause {
+                scope,
+                pause,
+                reply,
+            } => {
+                let known = scope
+                    .schedule()
+                    .is_none_or(|id| self.agenda.schedule(id).is_some());
+                if known {
+                    let actions = self.agenda.pause(scope, pause, now);
+                    self.perform(actions);
+                }
+                let _ = reply.send(known);
+            }
+            Event::Resume { scope, reply } => {
+                let resumed = self.agenda.resume(&scope, now);
+                let _ = reply.send(resumed.is_some());
+                self.perform(resumed.unwrap_or_default());
+            }
+            Event::Redeliver { ended, reply } => {
+                let delivery = ended.delivery.clone();
+                let redelivered = self.agenda.redeliver(ended, now);
+                let _ = reply.send(redelivered.map(|actions| self.begin(&delivery, actions)));
+            }
+            Event::Look { reply } => {
+                let _ = reply.send(Standing {
+                    agenda: self.agenda.snapshot(now),
+                    ledger_in_memory: self.ledger_in_memory,
+                });
+            }
             Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
             Event::Prune { before } => self.world.ledger.prune(before),
         }
@@ -203,6 +235,10 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     /// Begins one delivery by hand.
     pub fn trigger(&mut self, schedule: &Schedule) -> Triggered {
         let (delivery, actions) = self.agenda.trigger(schedule, self.world.clock.now());
+        self.begin(&delivery, actions)
+    }
+
+    fn begin(&mut self, delivery: &Delivery, actions: Vec<Action>) -> Triggered {
         let (ended, end) = oneshot::channel();
         self.waiting.insert(delivery.idempotency_key.clone(), ended);
         self.perform(actions);
@@ -218,11 +254,15 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         for Receipt { fact, standing } in receipts {
             self.world.telemetry.fact(&fact, standing);
             self.tally.count(&fact);
+            self.ledger_in_memory = standing == ledger::Standing::InMemory;
             match (&fact, standing) {
-                (Fact::WrittenAhead(delivery), Standing::AlreadyKnown) => {
+                (Fact::WrittenAhead(delivery), ledger::Standing::AlreadyKnown) => {
                     self.agenda.already_known(delivery);
                 }
-                (Fact::WrittenAhead(delivery), Standing::Durable | Standing::InMemory) => {
+                (
+                    Fact::WrittenAhead(delivery),
+                    ledger::Standing::Durable | ledger::Standing::InMemory,
+                ) => {
                     failpoint::pass(failpoint::AFTER_COMMIT);
                     let actions = self.agenda.written(delivery, now);
                     self.perform(actions);

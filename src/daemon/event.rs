@@ -8,10 +8,12 @@ use tokio::sync::oneshot;
 
 use crate::api::RunAnswer;
 use crate::api::token::TokenId;
-use crate::plan::agenda::Change;
+use crate::plan::agenda::{Change, Snapshot};
 use crate::plan::fact::{Ending, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Answer;
+use crate::plan::pause::{Pause, Scope};
+use crate::plan::remembered::OpenDelivery;
 use crate::schedule::ScheduleId;
 
 #[derive(Debug)]
@@ -44,6 +46,24 @@ pub enum Event {
         schedule: ScheduleId,
         reply: oneshot::Sender<Option<Triggered>>,
     },
+    /// A person pauses something; `false` if there is no such schedule.
+    Pause {
+        scope: Scope,
+        pause: Pause,
+        reply: oneshot::Sender<bool>,
+    },
+    /// A person ends a pause; `false` if there is none.
+    Resume {
+        scope: Scope,
+        reply: oneshot::Sender<bool>,
+    },
+    /// A person has a delivery tried again; answered with `None` if it is open.
+    Redeliver {
+        ended: OpenDelivery,
+        reply: oneshot::Sender<Option<Triggered>>,
+    },
+    /// Somebody looks how things stand.
+    Look { reply: oneshot::Sender<Standing> },
     /// What happened since the last summary is to be told.
     Summarise,
     /// What ended before this instant may leave the ledger.
@@ -56,6 +76,14 @@ pub struct Loaded {
     pub changes: Vec<Change>,
     /// The last good version of each file that was put.
     pub sources: Vec<(ScheduleId, Arc<Source>)>,
+}
+
+/// How things stand.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub agenda: Snapshot,
+    /// The ledger can't be written, and firing goes on from memory.
+    pub ledger_in_memory: bool,
 }
 
 /// A delivery that was asked for.

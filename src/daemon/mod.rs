@@ -17,6 +17,7 @@ use crate::telemetry::{self, Telemetry};
 use control::Control;
 use engine::{Engine, EngineError, World};
 use load::Catalog;
+use office::Office;
 use reload::{Reconfigure, ReloadError, Reloader, Reread};
 use verify::Verifier;
 use watch::{QUIET, WatchError, Watcher};
@@ -26,8 +27,10 @@ pub mod control;
 pub mod engine;
 pub mod event;
 pub mod load;
+pub mod office;
 pub mod read;
 pub mod reload;
+pub mod status;
 pub mod systemd;
 pub mod verify;
 pub mod watch;
@@ -130,15 +133,22 @@ pub async fn run<C: Clock, A: TriggerApi>(
 
     // Nobody can ask without it, and everything else goes on (SEMANTICS.md 20).
     let socket = settings.control_socket.display();
-    let bound = match place {
-        Place::Memory => None,
-        Place::Folder(_) => Some(Control::bind(&settings.control_socket)),
+    let (state, bound) = match place {
+        Place::Memory => (None, None),
+        Place::Folder(folder) => (Some(folder), Some(Control::bind(&settings.control_socket))),
+    };
+    let catalog = Arc::new(Mutex::new(catalog));
+    let office = Office {
+        engine: engine.events(),
+        catalog: catalog.clone(),
+        state,
+        clock: clock.clone(),
     };
     let controlling = match bound {
         None => None,
         Some(Ok(control)) => {
             tracing::info!(%socket, "control socket listens");
-            Some(tokio::spawn(control.serve(engine.events(), stop.clone())))
+            Some(tokio::spawn(control.serve(office, stop.clone())))
         }
         Some(Err(error)) => {
             tracing::error!(
@@ -151,7 +161,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     };
     let reloader = Reloader {
         clock,
-        catalog: Arc::new(Mutex::new(catalog)),
+        catalog,
         settings,
         reread,
         reconfigure,

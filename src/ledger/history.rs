@@ -42,6 +42,8 @@ pub struct RecordedDelivery {
     pub opened_at: Timestamp,
     pub deadline_at: Timestamp,
     pub body: RecordedBody,
+    /// Beyond acceptance.
+    pub keep_body: bool,
     /// By number.
     pub attempts: Vec<RecordedAttempt>,
     pub outcome_unknown: bool,
@@ -52,6 +54,8 @@ pub struct RecordedDelivery {
     pub run: Option<RecordedRun>,
     /// `None` while it is open.
     pub ending: Option<RecordedEnding>,
+    /// Verdicts that redeliveries replaced, oldest first.
+    pub former: Vec<RecordedEnding>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

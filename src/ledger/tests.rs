@@ -16,6 +16,7 @@ use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
 use crate::plan::occurrence::{Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
+use crate::plan::pause::Pauses;
 use crate::plan::remembered::{AcceptedDelivery, FollowedRun, OpenDelivery, RememberedSchedule};
 use crate::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use crate::plan::window::Span;
@@ -230,6 +231,7 @@ fn what_is_open_is_remembered_with_its_key_and_bytes() {
             }],
             accepted: vec![],
             runs: vec![],
+            pauses: Pauses::default(),
         }
     );
 }
@@ -498,7 +500,7 @@ fn a_ledger_of_a_newer_version_stops_the_start() {
     let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();
     drop(file);
-    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 2; run the newer triggerd, or restore the ledger from before the update");
+    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 3; run the newer triggerd, or restore the ledger from before the update");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment};
+use crate::plan::delivery::later;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::retry::slow_delay;
 use crate::schedule::{Target, TriggerId};
@@ -56,6 +57,17 @@ pub enum GateDue {
     ProbeToken(TokenId, Waiting),
     /// Let this one through.
     LetThrough(Waiting),
+}
+
+/// How a gate that is not simply open stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub gate: Gate,
+    /// Refused; else too many requests.
+    pub broken: bool,
+    /// When it is tried, or opens by itself; `None` while a probe is under way.
+    pub next_at: Option<Timestamp>,
+    pub waiting: usize,
 }
 
 impl Gate {
@@ -173,6 +185,33 @@ impl Gates {
                 })
             }
         }
+    }
+
+    /// All that are not simply open, tokens first.
+    pub fn standings(&self, now: Moment) -> Vec<Standing> {
+        let on_wall = |at: Boottime| later(now.wall, at.saturating_sub(now.boot));
+        let mut standings: Vec<_> = self
+            .shut
+            .iter()
+            .map(|(gate, shut)| Standing {
+                gate: gate.clone(),
+                broken: matches!(shut.why, Why::Broken { .. }),
+                next_at: match shut.why {
+                    Why::Paused { until: at }
+                    | Why::Broken {
+                        probe: Probe::DueAt(at),
+                        ..
+                    } => Some(on_wall(at)),
+                    Why::Broken {
+                        probe: Probe::UnderWay,
+                        ..
+                    } => None,
+                },
+                waiting: shut.waiting.len(),
+            })
+            .collect();
+        standings.sort_by(|one, other| one.gate.cmp(&other.gate));
+        standings
     }
 
     pub fn next_wake(&self) -> Option<Boottime> {

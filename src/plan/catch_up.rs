@@ -102,6 +102,19 @@ fn settle_missed(
         .extend(excluded(recurrence, after, missed_until));
 }
 
+/// Skips everything in `(after, until]` for one reason, but what is excluded.
+pub fn skip_all(
+    recurrence: &Recurrence,
+    why: Skip,
+    after: Timestamp,
+    until: Timestamp,
+) -> Vec<Stretch> {
+    let mut skipped = excluded(recurrence, after, until);
+    skipped.extend(stretch(recurrence, why, after, until));
+    skipped.sort_by_key(|stretch| stretch.first);
+    skipped
+}
+
 /// All occurrences in `(after, until]` but the excluded ones, as one stretch.
 fn stretch(
     recurrence: &Recurrence,
@@ -172,6 +185,6 @@ fn slots(
 }
 
 /// Occurrences fall on whole seconds, so that `(after, just_before(t)]` ends before `t`.
-fn just_before(at: Timestamp) -> Timestamp {
+pub fn just_before(at: Timestamp) -> Timestamp {
     earlier(at, Duration::from_nanos(1))
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::plan::delivery::{Delivery, Skip, Verdict};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Answer;
+use crate::plan::pause::{Pause, Resumed, Scope};
 use crate::plan::run::RunReport;
 use crate::schedule::ScheduleId;
 
@@ -20,6 +21,8 @@ pub enum Fact {
     /// An edit, a pause or a removal before its scheduled time takes back what was written ahead,
     /// without a trace (SEMANTICS.md 17).
     Withdrawn(Arc<Delivery>),
+    /// A person has a delivery that had ended tried again: its verdict gives way to a later one.
+    Reopened(Arc<Delivery>),
     /// One HTTP call came to its end.
     Attempted(Arc<Attempt>),
     /// A delivery ended.
@@ -42,6 +45,14 @@ pub enum Fact {
     InForce {
         schedule: ScheduleId,
         source: Arc<Source>,
+    },
+    /// Nothing of the scope is sent but by hand.
+    Paused { scope: Scope, pause: Pause },
+    /// The pause ended.
+    Resumed {
+        scope: Scope,
+        at: Timestamp,
+        how: Resumed,
     },
     /// Every occurrence of every schedule up to this instant has been dealt with.
     SettledUntil(Timestamp),
@@ -110,7 +121,7 @@ impl Fact {
     /// The delivery that it is about.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {
-            Fact::WrittenAhead(delivery) | Fact::Withdrawn(delivery) => {
+            Fact::WrittenAhead(delivery) | Fact::Withdrawn(delivery) | Fact::Reopened(delivery) => {
                 Some(&delivery.idempotency_key)
             }
             Fact::Attempted(attempt) => Some(&attempt.delivery.idempotency_key),
@@ -120,6 +131,8 @@ impl Fact {
             | Fact::Began { .. }
             | Fact::Ceased { .. }
             | Fact::InForce { .. }
+            | Fact::Paused { .. }
+            | Fact::Resumed { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => None,
         }

@@ -11,6 +11,8 @@ pub mod jitter;
 pub mod limits;
 pub mod occurrence;
 pub mod outcome;
+pub mod pause;
+pub mod redeliver;
 pub mod remembered;
 pub mod retry;
 pub mod run;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::api::wire::RunStatus;
 use crate::plan::delivery::Delivery;
 use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::pause::Pauses;
 use crate::plan::run::Run;
 use crate::plan::window::Span;
 use crate::schedule::ScheduleId;
@@ -24,6 +25,7 @@ pub struct Remembered {
     pub open: Vec<OpenDelivery>,
     /// Deliveries that were accepted lately enough to count for a limit ([`crate::plan::limits`]).
     pub accepted: Vec<AcceptedDelivery>,
+    pub pauses: Pauses,
     /// Runs that had not ended.
     pub runs: Vec<FollowedRun>,
 }

@@ -135,6 +135,22 @@ impl Coverage {
         self.miss(window.end, window.end, 1);
     }
 
+    /// A delivery that ended without acceptance is open again: it is not missed for now.
+    pub fn reopen(&mut self, window: Window) {
+        let missed = self.spans.iter_mut().find_map(|span| match span {
+            Span::Missed { first, last, count } if *first <= window.end && window.end <= *last => {
+                Some(count)
+            }
+            _ => None,
+        });
+        if let Some(count) = missed {
+            *count -= 1;
+        }
+        self.spans
+            .retain(|span| !matches!(span, Span::Missed { count: 0, .. }));
+        self.open(window);
+    }
+
     /// Occurrences ended without ever being delivered.
     pub fn miss(&mut self, first: Timestamp, last: Timestamp, count: u64) {
         self.insert(Span::Missed { first, last, count });
@@ -241,6 +257,22 @@ mod tests {
         coverage.miss(at(12), at(20), 9);
         coverage.rewind(at(11));
         assert_eq!(coverage.window(at(12), || at(11)), window(11, 12, 0));
+    }
+
+    #[test]
+    fn what_is_reopened_covers_again_and_is_missed_once_if_it_fails_again() {
+        let mut coverage = Coverage::new(at(0));
+        for hour in 1..4 {
+            coverage.open(window(0, hour, 0));
+            coverage.fail(window(0, hour, 0));
+        }
+        assert_eq!(coverage.window(at(4), || at(3)), window(0, 4, 3));
+        coverage.reopen(window(0, 3, 2));
+        assert_eq!(coverage.window(at(4), || at(3)), window(3, 4, 0));
+        let mut failed = coverage.clone();
+        failed.fail(window(0, 3, 2));
+        assert_eq!(failed.window(at(4), || at(3)), window(0, 4, 3));
+        assert_eq!(coverage.accept(window(0, 3, 2)), at(3));
     }
 
     #[test]

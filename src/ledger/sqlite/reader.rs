@@ -243,6 +243,7 @@ impl Reader {
                 Ok(RecordedDelivery {
                     attempts: self.attempts(id)?,
                     run: self.run(id)?,
+                    former: self.former(id)?,
                     ..delivery(row)?
                 })
             })?
@@ -282,6 +283,17 @@ impl Reader {
                 })
             })
             .optional()
+    }
+
+    fn former(&self, delivery: i64) -> rusqlite::Result<Vec<RecordedEnding>> {
+        if self.schema < schema::PAUSES {
+            return Ok(Vec::new());
+        }
+        let mut query = self.connection.prepare_cached(
+            "SELECT * FROM former_verdicts WHERE delivery = ?1 ORDER BY position",
+        )?;
+        let endings = query.query_map([delivery], ending)?;
+        endings.filter_map(Result::transpose).collect()
     }
 
     fn skips(&self, query: &str, params: impl Params) -> rusqlite::Result<Vec<Entry>> {
@@ -327,6 +339,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<RecordedDelivery> {
             len: row.get::<_, Count>("body_len")?.0,
             sha256: row.get("body_sha256")?,
         },
+        keep_body: row.get("keep_body")?,
         attempts: Vec::new(),
         outcome_unknown: row.get("outcome_unknown")?,
         retry_at: row.get::<_, Option<At>>("retry_at")?.map(|it| it.0),
@@ -334,6 +347,7 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<RecordedDelivery> {
         run_id: row.get("run_id")?,
         run: None,
         ending: ending(row)?,
+        former: Vec::new(),
     })
 }
 

@@ -6,12 +6,13 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::values::{At, Count, Length, origin_word, reason, token_agent};
+use super::values::{At, Count, Length, origin_word, reason, scope_name, token_agent};
 use crate::failpoint;
 use crate::plan::delivery::{Delivery, Skip, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Outcome;
+use crate::plan::pause::{Pause, Scope};
 use crate::plan::run::{Finding, Progress, RunEnd, RunReport};
 use crate::schedule::ScheduleId;
 
@@ -91,6 +92,7 @@ impl<'a> Recording<'a> {
         match fact {
             Fact::WrittenAhead(delivery) => return self.write_ahead(delivery),
             Fact::Withdrawn(delivery) => self.withdraw(&delivery.idempotency_key)?,
+            Fact::Reopened(delivery) => self.reopened(delivery)?,
             Fact::Attempted(attempt) => self.attempted(attempt)?,
             Fact::Ended(ending) => self.ended(ending)?,
             Fact::Run(report) => self.run(report)?,
@@ -102,6 +104,8 @@ impl<'a> Recording<'a> {
             } => self.began(schedule, *at, *covered_until)?,
             Fact::Ceased { schedule, at } => self.ceased(schedule, *at)?,
             Fact::InForce { schedule, source } => self.in_force(schedule, source)?,
+            Fact::Paused { scope, pause } => self.paused(scope, pause)?,
+            Fact::Resumed { scope, at, .. } => self.resumed(scope, *at)?,
             Fact::SettledUntil(at) => {
                 self.marks.settled_until = Some(*at);
                 self.marks.happened(*at);
@@ -162,6 +166,30 @@ impl<'a> Recording<'a> {
                  WHERE idempotency_key = ?1 AND attempts = 0 AND verdict IS NULL",
             )?
             .execute([key.as_str()])?;
+        Ok(())
+    }
+
+    fn reopened(&mut self, delivery: &Delivery) -> rusqlite::Result<()> {
+        let key = delivery.idempotency_key.as_str();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO former_verdicts
+                 SELECT id, position, verdict, reason, ended_at, detail FROM deliveries
+                 WHERE idempotency_key = ?1 AND verdict IS NOT NULL",
+            )?
+            .execute([key])?;
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET verdict = NULL, reason = NULL, ended_at = NULL, detail = NULL,
+                     position = NULL, opened_at = ?2, deadline_at = ?3
+                 WHERE idempotency_key = ?1",
+            )?
+            .execute(params![
+                key,
+                At(delivery.opened_at),
+                At(delivery.deadline_at)
+            ])?;
+        self.marks.happened(delivery.opened_at);
         Ok(())
     }
 
@@ -357,6 +385,27 @@ impl<'a> Recording<'a> {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO sources VALUES (?1, ?2, ?3)")?
             .execute(params![schedule.as_str(), source.toml, source.input])?;
+        Ok(())
+    }
+
+    fn paused(&mut self, scope: &Scope, pause: &Pause) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO pauses VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                scope_name(scope),
+                At(pause.since),
+                pause.until.map(At),
+                pause.reason
+            ])?;
+        self.marks.happened(pause.since);
+        Ok(())
+    }
+
+    fn resumed(&mut self, scope: &Scope, at: Timestamp) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM pauses WHERE schedule = ?1")?
+            .execute([scope_name(scope)])?;
+        self.marks.happened(at);
         Ok(())
     }
 

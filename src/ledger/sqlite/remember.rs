@@ -12,6 +12,7 @@ use crate::api::wire::RunStatus;
 use crate::ledger::LedgerError;
 use crate::plan::delivery::{Body, Delivery, Verdict};
 use crate::plan::limits::LONGEST_DAY;
+use crate::plan::pause::{Pause, Pauses};
 use crate::plan::remembered::{
     AcceptedDelivery, FollowedRun, OpenDelivery, Remembered, RememberedSchedule,
 };
@@ -49,6 +50,7 @@ impl Store {
             newest: self.marks.newest,
             schedules,
             open: self.open_deliveries(now)?,
+            pauses: self.pauses()?,
             runs: self.followed_runs()?,
             accepted: self.accepted_since(now.checked_sub(LONGEST_DAY).unwrap_or(now))?,
         })
@@ -109,6 +111,21 @@ impl Store {
                 })
             })?
             .collect()
+    }
+
+    fn pauses(&self) -> rusqlite::Result<Pauses> {
+        let mut pauses = Pauses::default();
+        let mut query = self.connection.prepare("SELECT * FROM pauses")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let pause = Pause {
+                since: row.get::<_, At>("since")?.0,
+                until: row.get::<_, Option<At>>("until")?.map(|it| it.0),
+                reason: row.get("reason")?,
+            };
+            pauses.put(row.get::<_, Text<_>>("schedule")?.0, pause);
+        }
+        Ok(pauses)
     }
 
     fn followed_runs(&self) -> rusqlite::Result<Vec<FollowedRun>> {

@@ -9,13 +9,17 @@ use crate::failpoint;
 use crate::ledger::LedgerError;
 
 /// Each brings the schema from its index to the next number. Only ever appended to.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../schema/0001_deliveries.sql"),
     include_str!("../schema/0002_runs.sql"),
+    include_str!("../schema/0003_pauses.sql"),
 ];
 
 /// The first schema that knows runs.
 pub(super) const RUNS: u32 = 2;
+
+/// The first schema that knows pauses and former verdicts.
+pub(super) const PAUSES: u32 = 3;
 
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 

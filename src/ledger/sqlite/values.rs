@@ -9,6 +9,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use crate::api::token::TokenId;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::occurrence::Origin;
+use crate::plan::pause::Scope;
 use crate::schedule::{ScheduleId, TriggerId};
 
 /// An instant in nanoseconds since 1970: exact from 1678 to 2262, and beyond the nearest of those.
@@ -99,6 +100,20 @@ pub(super) fn token_agent(token: &TokenId) -> Option<&str> {
     match token {
         TokenId::Default => None,
         TokenId::Agent(agent) => Some(agent),
+    }
+}
+
+/// No schedule has an empty name.
+pub(super) fn scope_name(scope: &Scope) -> &str {
+    scope.schedule().map_or("", ScheduleId::as_str)
+}
+
+impl FromSql for Text<Scope> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "" => Ok(Self(Scope::All)),
+            _ => Text::column_result(value).map(|Text(id)| Self(Scope::Schedule(id))),
+        }
     }
 }
 

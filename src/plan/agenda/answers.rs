@@ -31,7 +31,7 @@ impl Agenda {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.learn(key, &answer, now);
         self.judge(key, sent_at, latency, answer, now);
-        self.fill_slots();
+        self.fill_slots(now);
         std::mem::take(&mut self.actions)
     }
 

@@ -18,7 +18,7 @@ use crate::plan::occurrence::{IdempotencyKey, Occurrence, Origin};
 use crate::plan::outcome::Outcome;
 use crate::plan::remembered::OpenDelivery;
 use crate::schedule::message::TemplateError;
-use crate::schedule::{CatchUp, Retry, Schedule, ScheduleId};
+use crate::schedule::{CatchUp, Retry, Schedule, ScheduleId, defaults};
 
 /// A delivery without a verdict.
 pub(super) struct Open {
@@ -56,6 +56,8 @@ pub(super) enum State {
     Held(Gate),
     /// Waits for a run of its schedule to end (SEMANTICS.md 23).
     Queued,
+    /// Waits for a pause to end.
+    Paused,
 }
 
 /// The stagger of one schedule's catch-up (`spacing`).
@@ -125,6 +127,33 @@ impl Agenda {
             }
         }
         (delivery, std::mem::take(&mut self.actions))
+    }
+
+    /// A person has a delivery tried again that ended without acceptance: the same key and bytes, and
+    /// a deadline that counts from now. `None` if it is open.
+    pub fn redeliver(&mut self, ended: OpenDelivery, now: Moment) -> Option<Vec<Action>> {
+        let key = ended.delivery.idempotency_key.clone();
+        if self.open.contains_key(&key) {
+            return None;
+        }
+        let id = &ended.delivery.occurrence.schedule;
+        let in_force = self.schedule(id).map(|schedule| schedule.policies.retry);
+        let retry = in_force.unwrap_or(defaults::RETRY);
+        let delivery = Arc::new(Delivery {
+            opened_at: now.wall,
+            deadline_at: later(now.wall, retry.give_up_after),
+            ..ended.delivery.as_ref().clone()
+        });
+        self.record(Fact::Reopened(delivery.clone()));
+        if delivery.occurrence.origin == Origin::Schedule {
+            self.coverage(id, |coverage| coverage.reopen(delivery.window));
+        }
+        let mut open = Open::new(delivery, true, now);
+        open.attempts = ended.attempts;
+        open.outcome_unknown = ended.outcome_unknown;
+        self.open_delivery(open, now);
+        self.ready(&key, now);
+        Some(std::mem::take(&mut self.actions))
     }
 
     /// The ledger has the delivery, or can't have it for the time being; either way it may be sent.
@@ -425,7 +454,7 @@ impl Agenda {
                     self.queue.remove(&schedule);
                 }
             }
-            State::Trying => {}
+            State::Trying | State::Paused => {}
         }
         self.open_by_schedule
             .remove(&(schedule, scheduled_at, key.clone()));

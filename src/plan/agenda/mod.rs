@@ -23,6 +23,7 @@ use crate::plan::fact::{Attempt, Fact};
 use crate::plan::follow::Followed;
 use crate::plan::limits::Openings;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
+use crate::plan::pause::{Pauses, Scope};
 use crate::plan::remembered::{OpenDelivery, Remembered};
 use crate::plan::run::{Overdue, Run};
 use crate::plan::window::Coverage;
@@ -30,9 +31,11 @@ use crate::schedule::{Schedule, ScheduleId, TriggerId};
 
 mod answers;
 mod deliveries;
+mod pauses;
 mod runs;
 mod schedules;
 mod sending;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -40,6 +43,7 @@ mod timers;
 use deliveries::{Open, Pace};
 pub use runs::LookUp;
 use schedules::Entry;
+pub use snapshot::{ScheduleNow, Snapshot};
 use timers::Timers;
 
 /// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
@@ -156,6 +160,7 @@ pub struct Agenda {
     /// Those that wait for a free slot alone, by due time.
     sendable: BTreeSet<Waiting>,
     in_flight: usize,
+    pauses: Pauses,
     runs: Followed,
     /// What waits for a run of its schedule to end.
     queue: HashMap<ScheduleId, IdempotencyKey>,
@@ -181,6 +186,9 @@ enum AtWall {
     Schedule(ScheduleId),
     /// A delivery's jitter is over.
     Due(IdempotencyKey),
+    // Last, so that what falls due at its end is not skipped by it.
+    /// A pause expires.
+    Resume(Scope),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,6 +229,7 @@ impl Agenda {
             openings: HashMap::new(),
             sendable: BTreeSet::new(),
             in_flight: 0,
+            pauses: remembered.pauses,
             runs: Followed::default(),
             queue: HashMap::new(),
             told_of_no_runs: false,
@@ -272,6 +281,7 @@ impl Agenda {
                 Change::Remove(id) => self.remove(&id, now),
             }
         }
+        self.set_resumes();
         self.due(now)
     }
 
@@ -352,6 +362,7 @@ impl Agenda {
             match timer {
                 AtWall::Schedule(id) => self.settle(&id, now),
                 AtWall::Due(key) => self.jitter_over(&key, now),
+                AtWall::Resume(scope) => self.resume_by_itself(&scope, now),
             }
         }
     }

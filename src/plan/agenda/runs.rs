@@ -137,9 +137,11 @@ impl Agenda {
             self.open.get(key).is_some_and(|open| match open.state {
                 State::Trying => true,
                 State::Queued => false,
-                State::Pending | State::Sendable | State::Waiting { .. } | State::Held(_) => {
-                    open.outcome_unknown
-                }
+                State::Pending
+                | State::Sendable
+                | State::Waiting { .. }
+                | State::Held(_)
+                | State::Paused => open.outcome_unknown,
             })
         };
         let others = self.of_schedule(&schedule.id);

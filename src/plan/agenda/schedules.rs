@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::deliveries::Open;
 use super::{Agenda, AtWall, Known, LEAD};
 use crate::clock::Moment;
-use crate::plan::catch_up::{self, LATE, Stretch};
+use crate::plan::catch_up::{self, LATE, Stretch, just_before};
 use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, Window, earlier};
 use crate::plan::fact::{Fact, Skipped};
 use crate::plan::jitter;
@@ -108,6 +108,13 @@ impl Agenda {
             return;
         };
         entry.wake = None;
+        let next = entry.next.filter(|slot| slot.at <= now.wall);
+        if let Some(next) = next {
+            self.skip_paused(id, next.at, now);
+        }
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
         if entry.next.is_some_and(|slot| slot.at <= now.wall) {
             let schedule = entry.schedule.clone();
             let settlement = catch_up::settle(
@@ -151,6 +158,24 @@ impl Agenda {
         }
         self.prepare(id, now);
         self.set_wake(id);
+    }
+
+    /// What fell due while the schedule is paused is skipped, up to now or to the pause's end.
+    fn skip_paused(&mut self, id: &ScheduleId, next: Timestamp, now: Moment) {
+        let Some(until) = self.pauses.until(id).filter(|until| next < *until) else {
+            return;
+        };
+        let until = just_before(until).min(now.wall);
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let schedule = entry.schedule.clone();
+        let place = std::mem::replace(&mut entry.place, until);
+        entry.next = next_of(&schedule, until);
+        self.withdraw_prepared(id);
+        for stretch in catch_up::skip_all(&schedule.recurrence, Skip::Paused, place, until) {
+            self.skip(id, stretch, now);
+        }
     }
 
     /// The wall clock stepped back, or stands before what the ledger has seen.
@@ -265,6 +290,7 @@ impl Agenda {
         let schedule = entry.schedule.clone();
         if entry.prepared.is_some()
             || earlier(slot.at, LEAD) > now.wall
+            || self.will_be_paused(id, &slot)
             || self.is_open(id, slot.at)
         {
             return;
@@ -386,7 +412,7 @@ impl Agenda {
         }));
     }
 
-    fn withdraw_prepared(&mut self, id: &ScheduleId) {
+    pub(super) fn withdraw_prepared(&mut self, id: &ScheduleId) {
         let prepared = self
             .entries
             .get_mut(id)
@@ -458,15 +484,16 @@ impl Agenda {
         reopened
     }
 
-    fn set_wake(&mut self, id: &ScheduleId) {
+    pub(super) fn set_wake(&mut self, id: &ScheduleId) {
         let Some(slot) = self.entries.get(id).and_then(|entry| entry.next) else {
             return;
         };
-        let has_its_delivery = self.is_open(id, slot.at);
+        let nothing_to_prepare =
+            slot.excluded || self.is_open(id, slot.at) || self.will_be_paused(id, &slot);
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let at = if entry.prepared.is_some() || has_its_delivery || slot.excluded {
+        let at = if entry.prepared.is_some() || nothing_to_prepare {
             slot.at
         } else {
             earlier(slot.at, LEAD)
@@ -475,7 +502,11 @@ impl Agenda {
         self.wall.set(at, AtWall::Schedule(id.clone()));
     }
 
-    fn clear_wake(&mut self, id: &ScheduleId) {
+    fn will_be_paused(&self, id: &ScheduleId, slot: &Slot) -> bool {
+        self.pauses.until(id).is_some_and(|until| slot.at < until)
+    }
+
+    pub(super) fn clear_wake(&mut self, id: &ScheduleId) {
         if let Some(entry) = self.entries.get_mut(id)
             && let Some(at) = entry.wake.take()
         {

@@ -21,7 +21,11 @@ impl Agenda {
             return;
         };
         open.state = State::Sendable;
-        if !open.written || self.is_held(key) || self.is_queued(key, now) {
+        if !open.written
+            || self.is_paused(key, now)
+            || self.is_held(key)
+            || self.is_queued(key, now)
+        {
             return;
         }
         let Some(open) = self.open.get(key) else {
@@ -119,11 +123,11 @@ impl Agenda {
         });
     }
 
-    pub(super) fn fill_slots(&mut self) {
+    pub(super) fn fill_slots(&mut self, now: Moment) {
         while self.in_flight < self.max_in_flight
             && let Some((_, key)) = self.sendable.pop_first()
         {
-            if !self.is_held(&key) {
+            if !self.is_paused(&key, now) && !self.is_held(&key) {
                 self.take_slot(&key);
             }
         }
@@ -133,7 +137,9 @@ impl Agenda {
         while let Some(due) = self.gates.due(now) {
             match due {
                 GateDue::Open(waiting) => self.release(waiting, now),
-                GateDue::LetThrough((_, key)) if self.in_flight < self.max_in_flight => {
+                GateDue::LetThrough((_, key))
+                    if self.in_flight < self.max_in_flight && !self.is_paused(&key, now) =>
+                {
                     self.take_slot(&key);
                 }
                 GateDue::LetThrough((_, key)) => {

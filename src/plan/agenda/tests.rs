@@ -6,6 +6,7 @@ use super::*;
 use crate::api::RunAnswer;
 use crate::plan::delivery::Verdict;
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
+use crate::plan::pause::Pauses;
 use crate::plan::remembered::RememberedSchedule;
 use crate::plan::run::{Finding, Progress};
 use crate::schedule::cron::CronExpr;
@@ -16,6 +17,7 @@ use crate::schedule::{
     defaults,
 };
 
+mod pauses;
 mod runs;
 
 fn schedule(name: &str, cron: &str) -> Schedule {
@@ -97,6 +99,7 @@ struct World {
     found: Result<bool, String>,
     holds_answers: bool,
     held: Vec<Arc<Delivery>>,
+    ended: Vec<Arc<Delivery>>,
     story: Vec<String>,
 }
 
@@ -119,6 +122,7 @@ impl World {
             found: Ok(false),
             holds_answers: false,
             held: vec![],
+            ended: vec![],
             story: vec![],
         };
         world.act(vec![]);
@@ -253,6 +257,7 @@ impl World {
             Fact::WrittenAhead(delivery) => return self.agenda.written(&delivery, self.now),
             Fact::Withdrawn(delivery) => self.tell(format!("withdraw {}", label(&delivery))),
             Fact::Ended(ending) => {
+                self.ended.push(ending.delivery.clone());
                 let reason = match ending.verdict {
                     Verdict::Skipped(skip) => format!(": {}", skip.word()),
                     _ => String::new(),
@@ -290,6 +295,11 @@ impl World {
                     it.run.request_id,
                     it.progress.word()
                 ));
+            }
+            Fact::Reopened(delivery) => self.tell(format!("reopen {}", label(&delivery))),
+            Fact::Paused { scope, .. } => self.tell(format!("paused {scope:?}")),
+            Fact::Resumed { scope, how, .. } => {
+                self.tell(format!("resumed {scope:?} {}", how.word()));
             }
             Fact::Attempted(_)
             | Fact::Began { .. }
@@ -347,6 +357,7 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
         open: vec![],
         accepted: vec![],
         runs: vec![],
+        pauses: Pauses::default(),
     }
 }
 

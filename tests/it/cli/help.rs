@@ -12,7 +12,7 @@ fn the_help_of_every_command_shows_an_example() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
         .collect();
-    assert_eq!(commands.len(), 9, "{commands:?}");
+    assert!(commands.len() >= 9, "{commands:?}");
     for command in commands {
         let help = folder.triggerd(&format!("{command} --help")).run();
         assert!(help.out.contains("Example"), "{command}: {}", help.out);

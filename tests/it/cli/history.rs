@@ -31,7 +31,7 @@ async fn a_delivery_is_told_with_its_attempts() {
     ");
     assert_eq!(folder.triggerd("history weekly-report").run().out, done.out);
     assert_snapshot!(folder.triggerd("history weekly-report --json -n 1").run(), @r#"
-    {"schedule":"weekly-report","request_id":"weekly-report-manual-[TIME]","idempotency_key":"weekly-report-manual-[TIME]","trigger_id":"agtch_5a6d0b0c1e2f48739a4b5c6d7e8f9012","origin":"manual","scheduled_at":"[TIME]","due_at":"[TIME]","verdict":"rejected","reason":null,"ended_at":"[TIME]","outcome_unknown":false,"detail":null,"conversation_url":null,"run_id":null,"run":null,"attempts":[{"attempt":1,"sent_at":"[TIME]","latency_ms":[MS],"outcome":"rejected","http_status":400,"x_request_id":"req_[ID]","detail":"body.input Field required"}]}
+    {"schedule":"weekly-report","request_id":"weekly-report-manual-[TIME]","idempotency_key":"weekly-report-manual-[TIME]","trigger_id":"agtch_5a6d0b0c1e2f48739a4b5c6d7e8f9012","origin":"manual","scheduled_at":"[TIME]","due_at":"[TIME]","verdict":"rejected","reason":null,"ended_at":"[TIME]","outcome_unknown":false,"detail":null,"conversation_url":null,"run_id":null,"run":null,"attempts":[{"attempt":1,"sent_at":"[TIME]","latency_ms":[MS],"outcome":"rejected","http_status":400,"x_request_id":"req_[ID]","detail":"body.input Field required"}],"former_verdicts":[]}
     [0]
     "#);
 }

@@ -1,6 +1,7 @@
 //! The commands as a shell meets them: the real binary in a folder of its own, with a clean environment.
 
 mod check;
+mod control;
 mod demo;
 mod help;
 mod history;

@@ -1,0 +1,201 @@
+//! `status`, `pause`, `resume`, `redeliver` and `trigger --wait`: what a running daemon is asked.
+
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+use triggerd::sandbox::{AgentChange, Behaviour, Fault, FaultKind, TRIGGER_ID};
+
+use crate::support::{Daemon, EVERY_SECOND, World, once};
+
+const NIGHTLY: &str = "cron = \"30 2 * * *\"\n\n[event]\nupdate_text = \"x\"\n";
+
+async fn listening(world: &World) -> Daemon {
+    let daemon = world.daemon();
+    daemon.says("control socket listens");
+    daemon
+}
+
+/// Runs a command while the sandbox, in this process, goes on answering.
+async fn run(world: &World, args: &[&str]) -> Output {
+    let mut command = world.command(args);
+    tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("no panic")
+        .expect("the binary runs")
+}
+
+fn said(output: &Output) -> (String, String, Option<i32>) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
+}
+
+async fn status(world: &World) -> (Value, Option<i32>) {
+    let output = run(world, &["status", "--json"]).await;
+    let status = serde_json::from_slice(&output.stdout);
+    (
+        status.unwrap_or_else(|_| panic!("{output:?}")),
+        output.status.code(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_each_says_so() {
+    let world = World::new().await;
+    world.schedule("nightly", NIGHTLY);
+    for args in [
+        &["status"] as &[&str],
+        &["pause", "--all"],
+        &["resume", "nightly"],
+        &["redeliver", "nightly-20261123T0230"],
+    ] {
+        let (out, err, code) = said(&run(&world, args).await);
+        assert_eq!((out.as_str(), code), ("", Some(1)), "{args:?}");
+        assert!(
+            err.contains("no daemon listens on `state/control.sock`: start it"),
+            "{err}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_is_next_and_what_needs_attention() {
+    let world = World::new().await;
+    world.schedule("nightly", NIGHTLY);
+    world.schedule("off", &format!("enabled = false\n{NIGHTLY}"));
+    let _daemon = listening(&world).await;
+    let (well, code) = status(&world).await;
+    assert_eq!((&well["attention"], code), (&Value::Array(vec![]), Some(0)));
+    let (out, _, _) = said(&run(&world, &["status"]).await);
+    assert!(out.starts_with("triggerd 0.1.0: 2 schedules; deliveries: 0 open, 0 in flight; 0 runs not ended\n\nnightly  "), "{out}");
+    assert!(
+        out.contains("T02:30:00+00:00\noff      disabled\n"),
+        "{out}"
+    );
+
+    world.sandbox.fault(
+        Fault::from(FaultKind::Status {
+            status: 400,
+            retry_after: None,
+        })
+        .times(1),
+    );
+    run(&world, &["trigger", "nightly"]).await;
+    world.schedule("broken", &NIGHTLY.replace("30 2", "61 2"));
+    let (ill, code) = loop {
+        let found = status(&world).await;
+        if !found.0["problems"].as_array().expect("a list").is_empty() {
+            break found;
+        }
+    };
+    assert_eq!(code, Some(1));
+    assert!(
+        ill["problems"].to_string().contains("61 is outside 0-59")
+    );
+    let attention = ill["attention"].to_string();
+    assert!(attention.contains("a file has an error"), "{attention}");
+    assert!(attention.contains("was rejected"), "{attention}");
+    assert_eq!(ill["schedules"][0]["last"]["verdict"], "rejected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_over_a_restart_and_ends_by_hand_or_by_itself() {
+    let world = World::new().await;
+    world.schedule("a", EVERY_SECOND);
+    let daemon = listening(&world).await;
+    world.until_more_effects(1).await;
+    let (out, err, code) = said(&run(&world, &["pause", "a", "--reason", "moving"]).await);
+    assert_eq!(
+        (out.as_str(), err.as_str(), code),
+        ("paused `a` until it is resumed\n", "", Some(0))
+    );
+    let skipped =
+        |line: &Value| line["reason"] == "paused" && line["message"] == "occurrences skipped";
+    daemon.until(skipped);
+    daemon.kill_9();
+    let effects = world.sandbox.effects().len();
+
+    let daemon = listening(&world).await;
+    daemon.until(skipped);
+    let (paused, _) = status(&world).await;
+    assert_eq!(paused["pauses"][0]["reason"], "moving");
+    assert_eq!(paused["schedules"][0]["paused"], true);
+    assert_eq!(world.sandbox.effects().len(), effects, "nothing is sent");
+    let (_, err, code) = said(&run(&world, &["resume", "--all"]).await);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains("all schedules is not paused by itself"),
+        "{err}"
+    );
+    let (out, _, _) = said(&run(&world, &["resume", "a"]).await);
+    assert_eq!(out, "resumed `a`\n");
+    world.until_more_effects(1).await;
+
+    let (out, _, _) = said(&run(&world, &["pause", "--all", "--for", "2s"]).await);
+    assert!(out.starts_with("paused all schedules until 2"), "{out}");
+    assert_eq!(
+        daemon.until(|line| line["how"] == "expired")["message"],
+        "resumed"
+    );
+    world.until_more_effects(1).await;
+    let (_, err, code) = said(&run(&world, &["pause", "b"]).await);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("has no schedule `b` in force"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redelivery_repeats_the_key_and_bytes_and_keeps_the_old_verdict() {
+    let world = World::new().await;
+    world.sandbox.fault(
+        Fault::from(FaultKind::Status {
+            status: 422,
+            retry_after: None,
+        })
+        .times(1),
+    );
+    world.schedule("a", &once(Duration::from_secs(1)));
+    let daemon = listening(&world).await;
+    let rejected = daemon.says("delivery ended without acceptance");
+    let request_id = rejected["request_id"].as_str().expect("a text");
+    let (out, err, code) = said(&run(&world, &["redeliver", request_id]).await);
+    assert!(
+        out.starts_with(&format!("accepted {request_id}\n")),
+        "{out}{err}"
+    );
+    assert_eq!(code, Some(0));
+    let calls = world.sandbox.calls();
+    assert_eq!(calls[0].idempotency_key, calls[1].idempotency_key);
+    assert_eq!(calls[0].body_sha256, calls[1].body_sha256);
+    let history = world.history();
+    assert_eq!(history[0]["verdict"], "accepted");
+    assert_eq!(history[0]["former_verdicts"][0]["verdict"], "rejected");
+    let (_, err, code) = said(&run(&world, &["redeliver", request_id]).await);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("it was accepted"), "{err}");
+    let (_, err, _) = said(&run(&world, &["redeliver", "a-20200101T0000"]).await);
+    assert!(err.contains("no delivery `a-20200101T0000`"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trigger_waits_for_the_run_with_and_without_a_daemon() {
+    let world = World::new().await;
+    world.schedule("nightly", NIGHTLY);
+    let (out, err, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
+    assert!(out.ends_with("\nrun queued\nrun completed\n"), "{out}{err}");
+    assert_eq!(code, Some(0));
+
+    let fails = AgentChange {
+        trigger_id: Some(TRIGGER_ID.to_owned()),
+        behaviour: Some(Behaviour::FailsRun),
+        ..AgentChange::default()
+    };
+    world.sandbox.set_agent(fails).expect("an agent");
+    let _daemon = listening(&world).await;
+    let (out, _, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
+    assert!(out.ends_with("\nrun failed\nrun_failed\n"), "{out}");
+    assert_eq!(code, Some(1));
+}
