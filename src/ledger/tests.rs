@@ -392,6 +392,14 @@ fn a_step_back_takes_back_what_was_missed_after_it() {
 }
 
 #[test]
+fn after_a_step_back_a_schedule_owes_what_comes_again_from_before_it_began() {
+    let state = State::new();
+    state.record(vec![began(), Fact::Rewound { to: at("07:10:00") }]);
+    let remembered = state.remembered("07:11:00");
+    assert_eq!(remembered.schedules[0].began_at, at("07:10:00"));
+}
+
+#[test]
 fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
     let state = State::new();
     state.record(vec![Fact::WrittenAhead(delivery(8))]);

@@ -424,6 +424,11 @@ impl<'a> Recording<'a> {
              WHERE why IN (?2, ?3) AND first <= ?1 AND last > ?1 AND count > 1",
             params![At(to), owed_again[0], owed_again[1]],
         )?;
+        // Nor did anything begin later: what comes again is owed.
+        self.connection.execute(
+            "UPDATE schedules SET began_at = ?1 WHERE began_at > ?1",
+            [At(to)],
+        )?;
         self.marks.settled_until = self.marks.settled_until.map(|it| it.min(to));
         self.marks.newest = Some(to);
         Ok(())
