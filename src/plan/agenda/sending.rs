@@ -9,7 +9,7 @@ use super::{Action, Agenda, AtBoot};
 use crate::clock::Moment;
 use crate::plan::breaker::{Gate, GateDue, Waiting};
 use crate::plan::catch_up::LATE;
-use crate::plan::delivery::earlier;
+use crate::plan::delivery::{Verdict, earlier};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::schedule::{CatchUp, ScheduleId};
 
@@ -45,7 +45,7 @@ impl Agenda {
             }
             pace.free_at = now.boot + spacing;
         }
-        self.take_slot(key);
+        self.take_slot(key, now);
     }
 
     /// Puts the delivery behind the gate of its token or trigger, if one is shut.
@@ -105,10 +105,14 @@ impl Agenda {
         }
     }
 
-    pub(super) fn take_slot(&mut self, key: &IdempotencyKey) {
+    pub(super) fn take_slot(&mut self, key: &IdempotencyKey, now: Moment) {
         let Some(open) = self.open.get_mut(key) else {
             return;
         };
+        // After a stop its time and its deadline may have passed at once.
+        if now.boot >= open.deadline {
+            return self.end(key, Verdict::Expired, None, now);
+        }
         if self.in_flight >= self.max_in_flight {
             open.state = State::Sendable;
             self.sendable.insert((open.delivery.due_at, key.clone()));
@@ -128,7 +132,7 @@ impl Agenda {
             && let Some((_, key)) = self.sendable.pop_first()
         {
             if !self.is_paused(&key, now) && !self.is_held(&key) {
-                self.take_slot(&key);
+                self.take_slot(&key, now);
             }
         }
     }
@@ -140,7 +144,7 @@ impl Agenda {
                 GateDue::LetThrough((_, key))
                     if self.in_flight < self.max_in_flight && !self.is_paused(&key, now) =>
                 {
-                    self.take_slot(&key);
+                    self.take_slot(&key, now);
                 }
                 GateDue::LetThrough((_, key)) => {
                     if let Some(open) = self.open.get(&key) {

@@ -697,6 +697,30 @@ fn s10_what_expired_during_a_stop_is_not_sent_once_more() {
 }
 
 #[test]
+fn s10_what_expired_while_the_process_was_stopped_is_not_sent() {
+    let mut jittered = daily_for_a_minute();
+    jittered.jitter = Duration::from_secs(30);
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(jittered);
+    world.live_until("2026-11-23T09:00:00Z");
+    world.sleep_until("2026-11-23T09:20:00Z");
+
+    world.always = Some(failed());
+    let mut retried = daily_for_a_minute();
+    retried.id = ScheduleId::parse("b").unwrap();
+    retried.recurrence = schedule("b", "30 9 * * *").recurrence;
+    world.put(retried);
+    world.live_until("2026-11-23T09:30:03Z");
+    world.sleep_until("2026-11-23T09:40:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:20:00 expired a-20261123T0900
+    23T09:30:00 send b-20261123T0930 #1 (09:30-09:30 missed 0)
+    23T09:30:02 send b-20261123T0930 #2 (09:30-09:30 missed 0)
+    23T09:40:00 expired b-20261123T0930 (outcome unknown)
+    ");
+}
+
+#[test]
 fn s10_what_was_written_ahead_gets_its_deadline_when_a_catch_up_takes_it_up() {
     let remembered = left_at_nine(daily_for_a_minute(), "2026-11-23T08:59:55Z", 0);
     let mut world = World::restarted("2026-11-23T09:20:00Z", remembered);
