@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::api::token::Tokens;
 use crate::cli::{Workplace, environment, run::api};
 use crate::clock::{Clock, SystemClock};
+use crate::daemon::alerts::Alerts;
 use crate::daemon::control::{AskError, Client, DeliverySeen, Ended};
 use crate::daemon::engine::{Engine, World};
 use crate::daemon::systemd;
-use crate::daemon::verify::Verifier;
 use crate::ledger::{Ledger, LedgerError, Place, Reader};
 use crate::plan::agenda::Agenda;
 use crate::plan::delivery::Verdict;
@@ -103,7 +103,7 @@ async fn directly(
             ledger,
             receipts,
             telemetry: Telemetry::default(),
-            verifier: Verifier::default(),
+            alerts: Alerts::default(),
         },
     );
     let triggered = engine.trigger(&schedule);

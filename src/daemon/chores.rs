@@ -2,16 +2,22 @@
 //! It decides when a chore is due and knows nothing of how it is done. Firing is never its work:
 //! it polls, and drops what it can't keep up with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::civil;
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use crate::clock::Clock;
+use crate::api::token::TokenId;
+use crate::clock::{Clock, Moment};
+use crate::daemon::alerts::Alerts;
 use crate::daemon::event::Event;
 use crate::daemon::watch;
 use crate::plan::delivery::earlier;
+use crate::plan::expiry;
 use crate::settings::Chores;
 
 /// Who does the chores.
@@ -20,6 +26,37 @@ pub struct Hands<C> {
     pub engine: mpsc::UnboundedSender<Event>,
     pub reloader: mpsc::Sender<watch::Change>,
     pub retention: Duration,
+    /// When tokens end, as the settings say it by now.
+    pub expiries: tokio::sync::watch::Receiver<Expiries>,
+    pub alerts: Alerts,
+}
+
+pub type Expiries = BTreeMap<TokenId, civil::Date>;
+
+/// Whether the log is told of a token's end today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Whenever it is near.
+    IfNear,
+    OnItsDays,
+}
+
+/// Says which tokens end soon.
+pub fn look_at_expiries(expiries: &Expiries, now: Moment, told: Told, alerts: &Alerts) {
+    let today = TimeZone::UTC.to_datetime(now.wall).date();
+    for (token, expires) in expiries {
+        alerts.sign(expiry::sign(token, *expires, today));
+        if let Some(text) = expiry::warning(token, *expires, today)
+            && (told == Told::IfNear || expiry::is_told(*expires, today))
+        {
+            tracing::warn!(
+                token = %token,
+                expires = %expires,
+                detail = text,
+                "a token ends, or has ended"
+            );
+        }
+    }
 }
 
 /// Begins the chores that have an expression; with none, nothing wakes the daemon.
@@ -34,8 +71,12 @@ pub async fn start<C: Clock>(
         prune,
         rescan,
         summary,
+        expiry,
     } = chores;
-    if [prune, rescan, summary].iter().all(|chore| chore.is_none()) {
+    if [prune, rescan, summary, expiry]
+        .iter()
+        .all(|chore| chore.is_none())
+    {
         return Ok(None);
     }
     let scheduler = JobScheduler::new().await?;
@@ -55,9 +96,17 @@ pub async fn start<C: Clock>(
         .await?;
     }
     if let Some(expression) = prune {
+        let (clock, engine) = (hands.clock.clone(), hands.engine.clone());
         add(&scheduler, expression, move || {
-            let before = earlier(hands.clock.now().wall, hands.retention);
-            let _ = hands.engine.send(Event::Prune { before });
+            let before = earlier(clock.now().wall, hands.retention);
+            let _ = engine.send(Event::Prune { before });
+        })
+        .await?;
+    }
+    if let Some(expression) = expiry {
+        let (clock, expiries, alerts) = (hands.clock.clone(), hands.expiries, hands.alerts);
+        add(&scheduler, expression, move || {
+            look_at_expiries(&expiries.borrow(), clock.now(), Told::OnItsDays, &alerts);
         })
         .await?;
     }

@@ -12,10 +12,11 @@ use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::Clock;
 use crate::daemon::event::{Event, Loaded, Standing, Triggered};
-use crate::daemon::verify::Verifier;
+use crate::daemon::{alerts::Alerts, verify};
 use crate::failpoint;
 use crate::ledger::{self, CloseError, Ledger, Receipt};
 use crate::plan::agenda::{Action, Agenda, LookUp};
+use crate::plan::alert::{self, Subject};
 use crate::plan::delivery::Delivery;
 use crate::plan::fact::{Ending, Fact};
 use crate::plan::occurrence::IdempotencyKey;
@@ -37,7 +38,7 @@ pub struct World<C, A> {
     pub ledger: Ledger,
     pub receipts: mpsc::UnboundedReceiver<Vec<Receipt>>,
     pub telemetry: Telemetry,
-    pub verifier: Verifier,
+    pub alerts: Alerts,
 }
 
 pub struct Engine<C, A> {
@@ -254,7 +255,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         for Receipt { fact, standing } in receipts {
             self.world.telemetry.fact(&fact, standing);
             self.tally.count(&fact);
-            self.ledger_in_memory = standing == ledger::Standing::InMemory;
+            self.alert(&fact, standing);
             match (&fact, standing) {
                 (Fact::WrittenAhead(delivery), ledger::Standing::AlreadyKnown) => {
                     self.agenda.already_known(delivery);
@@ -277,6 +278,23 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         }
     }
 
+    fn alert(&mut self, fact: &Fact, standing: ledger::Standing) {
+        let heartbeat = fact.schedule().and_then(|id| self.agenda.schedule(id));
+        let heartbeat = heartbeat.and_then(|it| it.policies.expect.heartbeat.as_deref());
+        self.world.alerts.fact(fact, heartbeat);
+        let in_memory = standing == ledger::Standing::InMemory;
+        if in_memory != self.ledger_in_memory {
+            self.ledger_in_memory = in_memory;
+            self.world.alerts.sign(match in_memory {
+                true => alert::bad(
+                    Subject::Ledger,
+                    "the ledger can't be written: firing goes on from memory".to_owned(),
+                ),
+                false => alert::good(Subject::Ledger),
+            });
+        }
+    }
+
     fn perform(&mut self, actions: Vec<Action>) {
         let mut facts = Vec::new();
         let mut calls = Vec::new();
@@ -287,7 +305,10 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 Action::ProbeToken { token, trigger_id } => self.probe(token, trigger_id),
                 Action::AskRun(run) => self.ask(run),
                 Action::LookUp { run, look_up } => self.look_up(&run, look_up),
-                Action::Say(notice) => self.world.telemetry.notice(&notice),
+                Action::Say(notice) => {
+                    self.world.telemetry.notice(&notice);
+                    self.world.alerts.notice(&notice);
+                }
             }
         }
         if !facts.is_empty() {
@@ -339,9 +360,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
 
     fn look_up(&self, run: &Run, look_up: LookUp) {
         let (key, events) = (run.idempotency_key.clone(), self.events.clone());
-        let verifier = self.world.verifier.clone();
         tokio::spawn(async move {
-            let found = verifier.find(look_up).await;
+            let found = verify::find(look_up).await;
             let _ = events.send(Event::LookedUp { key, found });
         });
     }

@@ -14,25 +14,27 @@ use crate::plan::agenda::Agenda;
 use crate::plan::remembered::Remembered;
 use crate::settings::Settings;
 use crate::telemetry::{self, Telemetry};
+use chores::Told;
 use control::Control;
 use engine::{Engine, EngineError, World};
 use load::Catalog;
 use office::Office;
 use reload::{Reconfigure, ReloadError, Reloader, Reread};
-use verify::Verifier;
 use watch::{QUIET, WatchError, Watcher};
 
+pub mod alerts;
 pub mod chores;
 pub mod control;
 pub mod engine;
 pub mod event;
 pub mod load;
 pub mod office;
+mod outbound;
 pub mod read;
 pub mod reload;
 pub mod status;
 pub mod systemd;
-pub mod verify;
+mod verify;
 pub mod watch;
 
 /// What a daemon is made of.
@@ -108,6 +110,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
     in_force.sources = report.loaded.sources;
     let max_in_flight = settings.api.max_in_flight as usize;
     let agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
+    let alerts = alerts::start(&settings.alerts, clock.clone(), &stop);
+    alerts.sign(alerts::files(&report.problems));
     let mut engine = Engine::new(
         agenda,
         World {
@@ -116,17 +120,21 @@ pub async fn run<C: Clock, A: TriggerApi>(
             ledger,
             receipts,
             telemetry,
-            verifier: Verifier::default(),
+            alerts: alerts.clone(),
         },
     );
     engine.put_into_force(in_force);
     // Only now: whoever reads it may count on what falls due from here on.
     telemetry::started(&settings, catalog.schedules().count(), open_deliveries);
+    let (expiries, expiring) = tokio::sync::watch::channel(settings.tokens_expire.clone());
+    chores::look_at_expiries(&expiries.borrow(), now, Told::IfNear, &alerts);
     let hands = chores::Hands {
         clock: clock.clone(),
         engine: engine.events(),
         reloader: told,
         retention: settings.retention,
+        expiries: expiring,
+        alerts: alerts.clone(),
     };
     let _chores = chores::start(&settings.chores, hands).await?;
     systemd::ready(&reload::status(&catalog));
@@ -137,6 +145,19 @@ pub async fn run<C: Clock, A: TriggerApi>(
         Place::Memory => (None, None),
         Place::Folder(folder) => (Some(folder), Some(Control::bind(&settings.control_socket))),
     };
+    if let Some(url) = settings.alerts.heartbeat.clone() {
+        let every = settings.alerts.heartbeat_every;
+        let beating = alerts
+            .clone()
+            .beat(url, every, clock.clone(), engine.events());
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = beating => {}
+            }
+        });
+    }
     let catalog = Arc::new(Mutex::new(catalog));
     let office = Office {
         engine: engine.events(),
@@ -162,6 +183,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let reloader = Reloader {
         clock,
         catalog,
+        alerts,
+        expiries,
         settings,
         reread,
         reconfigure,

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::token::{TokenId, TokenSource, Tokens, form_warning};
 use crate::clock::{Clock, Wake};
+use crate::daemon::alerts::{self, Alerts};
+use crate::daemon::chores::{self, Expiries, Told};
 use crate::daemon::event::Event;
 use crate::daemon::load::{Catalog, Report};
 use crate::daemon::systemd;
@@ -29,6 +31,8 @@ pub struct Reloader<C> {
     pub clock: Arc<C>,
     /// Behind a lock because looking at files is blocking work, done on a thread for it.
     pub catalog: Arc<Mutex<Catalog>>,
+    pub alerts: Alerts,
+    pub expiries: tokio::sync::watch::Sender<Expiries>,
     pub settings: Settings,
     pub reread: Reread,
     pub reconfigure: Reconfigure,
@@ -106,6 +110,8 @@ impl<C: Clock> Reloader<C> {
             let catalog = lock(&self.catalog);
             telemetry::loaded(&report, |path| catalog.text_of(path).map(str::to_owned));
         }
+        let sign = alerts::files(lock(&self.catalog).problems());
+        self.alerts.sign(sign);
         if !report.loaded.changes.is_empty() {
             // The engine ends before the reloader only when the daemon stops.
             let _ = self.events.send(Event::Loaded(report.loaded));
@@ -138,6 +144,7 @@ impl<C: Clock> Reloader<C> {
             ("namespace", old.namespace != new.namespace),
             ("watch", old.watch != new.watch),
             ("log.format", old.log_format != new.log_format),
+            ("alerts", old.alerts != new.alerts),
             ("chores", old.chores != new.chores),
             (
                 "api.max_in_flight",
@@ -150,6 +157,11 @@ impl<C: Clock> Reloader<C> {
                     "this key of triggerd.toml takes effect at the next start"
                 );
             }
+        }
+        if old.tokens_expire != new.tokens_expire {
+            let now = self.clock.now();
+            chores::look_at_expiries(&new.tokens_expire, now, Told::IfNear, &self.alerts);
+            self.expiries.send_replace(new.tokens_expire.clone());
         }
         if old.tokens != new.tokens {
             self.tokens.replace(new.tokens.clone());

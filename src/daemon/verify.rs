@@ -2,13 +2,11 @@
 //! nothing; what it sends along comes from a file or a credential and is shown nowhere.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, redirect};
 
-use crate::api::http::USER_AGENT;
+use super::outbound;
 use crate::daemon::read;
 use crate::plan::agenda::LookUp;
 use crate::schedule::HeadersFrom;
@@ -16,63 +14,30 @@ use crate::schedule::HeadersFrom;
 const TIMEOUT: Duration = Duration::from_secs(30);
 const LARGEST_BODY: usize = 4 << 20;
 
-/// Cheap to clone. Its client is made at the first use: most daemons need none.
-#[derive(Clone, Default)]
-pub struct Verifier {
-    client: Arc<OnceLock<Option<Client>>>,
-}
-
-impl Verifier {
-    /// Whether the text stands at the address.
-    ///
-    /// # Errors
-    /// Why that could not be told, without what was sent along.
-    pub async fn find(&self, look_up: LookUp) -> Result<bool, String> {
-        let client = self.client().ok_or("the HTTP client can't be made")?;
-        let headers = match look_up.headers_from {
-            Some(from) => tokio::task::spawn_blocking(move || headers(&from))
-                .await
-                .map_err(|_| "`verify.headers_from` can't be read")??,
-            None => HeaderMap::new(),
-        };
-        let get = client.get(&look_up.url).headers(headers).timeout(TIMEOUT);
-        let mut response = get
-            .send()
+/// Whether the text stands at the address.
+///
+/// # Errors
+/// Why that could not be told, without what was sent along.
+pub(super) async fn find(look_up: LookUp) -> Result<bool, String> {
+    let client = outbound::client().ok_or("the HTTP client can't be made")?;
+    let headers = match look_up.headers_from {
+        Some(from) => tokio::task::spawn_blocking(move || headers(&from))
             .await
-            .map_err(|error| said(error.without_url()))?;
-        if !response.status().is_success() {
-            return Err(format!("the answer is {}", response.status()));
-        }
-        let mut body = Vec::new();
-        while body.len() < LARGEST_BODY
-            && let Some(chunk) = response
-                .chunk()
-                .await
-                .map_err(|error| said(error.without_url()))?
-        {
-            body.extend_from_slice(&chunk);
-        }
-        Ok(String::from_utf8_lossy(&body).contains(&look_up.contains))
+            .map_err(|_| "`verify.headers_from` can't be read")??,
+        None => HeaderMap::new(),
+    };
+    let get = client.get(&look_up.url).headers(headers).timeout(TIMEOUT);
+    let mut response = get.send().await.map_err(outbound::said)?;
+    if !response.status().is_success() {
+        return Err(format!("the answer is {}", response.status()));
     }
-
-    fn client(&self) -> Option<&Client> {
-        let make = || {
-            // An error says that the process has a provider already.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            Client::builder()
-                .user_agent(USER_AGENT)
-                // It would carry the headers elsewhere.
-                .redirect(redirect::Policy::none())
-                .referer(false)
-                .build()
-                .ok()
-        };
-        self.client.get_or_init(make).as_ref()
+    let mut body = Vec::new();
+    while body.len() < LARGEST_BODY
+        && let Some(chunk) = response.chunk().await.map_err(outbound::said)?
+    {
+        body.extend_from_slice(&chunk);
     }
-}
-
-fn said(error: reqwest::Error) -> String {
-    format!("{:#}", anyhow::Error::from(error))
+    Ok(String::from_utf8_lossy(&body).contains(&look_up.contains))
 }
 
 /// `Name: value`, a line each; empty lines and `#` lines are for people.

@@ -118,6 +118,15 @@ pub struct Skipped {
 }
 
 impl Fact {
+    /// The schedule whose occurrence came to something.
+    pub fn schedule(&self) -> Option<&ScheduleId> {
+        match self {
+            Fact::Ended(ending) => Some(&ending.delivery.occurrence.schedule),
+            Fact::Run(report) => Some(&report.run.occurrence.schedule),
+            _ => None,
+        }
+    }
+
     /// The delivery that it is about.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {

@@ -2,9 +2,11 @@
 //! Nothing here does I/O, is async or asks for the time: `now` is an argument.
 
 pub mod agenda;
+pub mod alert;
 pub mod breaker;
 pub mod catch_up;
 pub mod delivery;
+pub mod expiry;
 pub mod fact;
 pub mod follow;
 pub mod jitter;

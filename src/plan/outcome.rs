@@ -84,6 +84,16 @@ impl Outcome {
     }
 }
 
+impl Answer {
+    /// The run that an acceptance named.
+    pub fn run_id(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Accepted(acceptance) => acceptance.run_id.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// One answer, or the lack of one: the outcome and what people need to see of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

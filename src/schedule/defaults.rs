@@ -120,6 +120,7 @@ mod tests {
                 accepted_within: None,
                 finished_within: None,
                 approved_within: minutes(15),
+                heartbeat: None,
             }
         );
         assert_eq!(

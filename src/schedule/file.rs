@@ -70,6 +70,7 @@ pub struct RawExpect {
     pub accepted_within: Option<Field<Duration>>,
     pub finished_within: Option<Field<Duration>>,
     pub approved_within: Option<Field<Duration>>,
+    pub heartbeat: Option<Field<String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -132,6 +133,7 @@ impl RawSchedule {
                 accepted_within: table.get("accepted_within"),
                 finished_within: table.get("finished_within"),
                 approved_within: table.get("approved_within"),
+                heartbeat: table.get("heartbeat"),
             }),
             limits: section(table, "limits", |table, _| RawLimits {
                 per_day: table.get("per_day"),
@@ -189,7 +191,7 @@ impl RawSchedule {
                 give_up_after, first_delay, max_delay
             }),
             expect: filled!(self.expect, defaults.expect, RawExpect {
-                accepted_within, finished_within, approved_within
+                accepted_within, finished_within, approved_within, heartbeat
             } table: self.expect.table),
             limits: filled!(self.limits, defaults.limits, RawLimits {
                 per_day, per_hour

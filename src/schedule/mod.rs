@@ -100,11 +100,13 @@ pub struct Retry {
 }
 
 /// Deadlines that alert when passed; they never end a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expect {
     pub accepted_within: Option<Duration>,
     pub finished_within: Option<Duration>,
     pub approved_within: Duration,
+    /// An address that is told of each start, success and failure, so that silence is noticed there.
+    pub heartbeat: Option<Arc<str>>,
 }
 
 /// The most acceptances in a clock hour or day of the schedule's zone.

@@ -21,7 +21,7 @@ pub(super) struct RawSettings {
     pub(super) http: Option<Range<usize>>,
     pub(super) control_socket: Option<Field<String>>,
     pub(super) log_format: Option<Field<String>>,
-    pub(super) alerts: Option<Range<usize>>,
+    pub(super) alerts: RawAlerts,
     pub(super) retention: Option<Field<Duration>>,
     pub(super) ledger_url: Option<Field<String>>,
     pub(super) chores: RawChores,
@@ -57,6 +57,14 @@ pub(super) struct RawChores {
     pub(super) prune: Option<Field<String>>,
     pub(super) rescan: Option<Field<String>>,
     pub(super) summary: Option<Field<String>>,
+    pub(super) expiry: Option<Field<String>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RawAlerts {
+    pub(super) webhook: Option<Field<String>>,
+    pub(super) heartbeat: Option<Field<String>>,
+    pub(super) heartbeat_every: Option<Field<Duration>>,
 }
 
 impl RawSettings {
@@ -96,10 +104,13 @@ impl RawSettings {
                 .table("control", |table, _| table.get("socket"))
                 .flatten(),
             log_format: table.table("log", |table, _| table.get("format")).flatten(),
-            alerts: table.table("alerts", |table, place| {
-                let _: Option<Field<String>> = table.get("webhook");
-                place
-            }),
+            alerts: table
+                .table("alerts", |table, _| RawAlerts {
+                    webhook: table.get("webhook"),
+                    heartbeat: table.get("heartbeat"),
+                    heartbeat_every: table.get("heartbeat_every"),
+                })
+                .unwrap_or_default(),
             retention,
             ledger_url,
             chores: table
@@ -107,6 +118,7 @@ impl RawSettings {
                     prune: table.get("prune"),
                     rescan: table.get("rescan"),
                     summary: table.get("summary"),
+                    expiry: table.get("expiry"),
                 })
                 .unwrap_or_default(),
         }

@@ -10,6 +10,7 @@ use jiff::civil;
 
 use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
+use crate::daemon::alerts::AlertSettings;
 use crate::daemon::read;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::problem::{Problem, has_errors};
@@ -35,13 +36,15 @@ pub struct Settings {
     pub watch: WatchMode,
     pub api: ApiSettings,
     pub tokens: BTreeMap<TokenId, TokenSource>,
-    pub token_expires: Option<civil::Date>,
+    /// When tokens end, where the file says so.
+    pub tokens_expire: BTreeMap<TokenId, civil::Date>,
     /// What schedule files can refer to.
     pub context: Context,
     pub log_format: LogFormat,
     /// How long ended deliveries stay in the ledger.
     pub retention: Duration,
     pub chores: Chores,
+    pub alerts: AlertSettings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct Chores {
     pub prune: Option<String>,
     pub rescan: Option<String>,
     pub summary: Option<String>,
+    /// A look at when tokens end.
+    pub expiry: Option<String>,
 }
 
 /// What the command line says. It beats everything.
@@ -90,6 +95,8 @@ pub mod defaults {
     pub const PRUNE: &str = "17 3 * * *";
     pub const RESCAN: &str = "*/5 * * * *";
     pub const SUMMARY: &str = "0 * * * *";
+    pub const EXPIRY: &str = "0 9 * * *";
+    pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(300);
     /// Where the file is looked for, unless a flag or the environment names one.
     pub const FILES: [&str; 2] = ["triggerd.toml", "/etc/triggerd/triggerd.toml"];
 }

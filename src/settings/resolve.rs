@@ -6,10 +6,13 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::file::{RawSettings, RawToken};
+use jiff::civil;
+
+use super::file::{RawAlerts, RawSettings, RawToken};
 use super::{ApiSettings, Chores, Flags, Settings, WatchMode, defaults};
 use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
+use crate::daemon::alerts::AlertSettings;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::TriggerId;
 use crate::schedule::cron::CronExpr;
@@ -92,10 +95,8 @@ impl Resolver<'_> {
             watch: self.watch(&raw.watch),
             api: self.api(&raw),
             tokens,
-            token_expires: raw
-                .token
-                .and_then(|token| token.expires)
-                .map(|field| field.value),
+            tokens_expire: tokens_expire(&raw),
+            alerts: self.alerts(&raw.alerts),
             context: Context {
                 agents,
                 trigger_id: self.variable("WORKSPACE_AGENT_TRIGGER_ID"),
@@ -112,6 +113,7 @@ impl Resolver<'_> {
                 prune: self.chore(raw.chores.prune, defaults::PRUNE),
                 rescan: self.chore(raw.chores.rescan, defaults::RESCAN),
                 summary: self.chore(raw.chores.summary, defaults::SUMMARY),
+                expiry: self.chore(raw.chores.expiry, defaults::EXPIRY),
             },
         }
     }
@@ -301,6 +303,32 @@ impl Resolver<'_> {
         }
     }
 
+    fn alerts(&mut self, raw: &RawAlerts) -> AlertSettings {
+        self.positive("alerts.heartbeat_every", &raw.heartbeat_every, "5m");
+        AlertSettings {
+            webhook: self.address("alerts.webhook", &raw.webhook),
+            heartbeat: self.address("alerts.heartbeat", &raw.heartbeat),
+            heartbeat_every: raw
+                .heartbeat_every
+                .as_ref()
+                .map_or(defaults::HEARTBEAT_EVERY, |field| field.value),
+        }
+    }
+
+    /// It may hold a secret, and is quoted nowhere.
+    fn address(&mut self, key: &str, field: &Option<Field<String>>) -> Option<Secret> {
+        let field = field.as_ref()?;
+        if !field.value.starts_with("https://") && !field.value.starts_with("http://") {
+            self.error(
+                field.span.clone(),
+                format!("`{key}` is not an http address"),
+                "write an address that starts with https://",
+            );
+            return None;
+        }
+        Some(Secret::new(field.value.trim_end_matches('/')))
+    }
+
     /// Five fields in UTC, or `""` for never.
     fn chore(&mut self, field: Option<Field<String>>, default: &str) -> Option<String> {
         let Some(field) = field else {
@@ -340,16 +368,9 @@ impl Resolver<'_> {
     fn not_in_force_yet(&mut self, raw: &RawSettings) {
         for (key, place) in [
             ("[http]", raw.http.clone()),
-            ("[alerts]", raw.alerts.clone()),
             (
                 "[ledger] url",
                 raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
-            ),
-            (
-                "[token] expires",
-                raw.token
-                    .as_ref()
-                    .and_then(|token| token.expires.as_ref()?.span.clone()),
             ),
         ] {
             if place.is_some() {
@@ -414,6 +435,16 @@ fn not_for_chores(expression: &str) -> Option<(Range<usize>, &'static str, &'sta
 
 fn default_base_url() -> BaseUrl {
     BaseUrl::parse(BaseUrl::DEFAULT).expect("the default is https")
+}
+
+fn tokens_expire(raw: &RawSettings) -> BTreeMap<TokenId, civil::Date> {
+    let of = |token: &Option<RawToken>| Some(token.as_ref()?.expires.as_ref()?.value);
+    let agents = raw
+        .agents
+        .iter()
+        .filter_map(|(name, agent)| Some((TokenId::Agent(name.value.clone()), of(&agent.token)?)));
+    let default = of(&raw.token).map(|expires| (TokenId::Default, expires));
+    default.into_iter().chain(agents).collect()
 }
 
 #[cfg(test)]

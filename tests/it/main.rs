@@ -1,3 +1,4 @@
+mod alerts;
 mod cli;
 mod crash;
 mod cron;

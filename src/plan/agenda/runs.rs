@@ -300,7 +300,7 @@ impl Agenda {
         else {
             return [None, None];
         };
-        let expect = schedule.policies.expect;
+        let expect = &schedule.policies.expect;
         let approval = (following.status == RunStatus::Suspended).then(|| {
             (
                 Overdue::Approval,

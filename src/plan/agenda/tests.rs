@@ -63,6 +63,7 @@ fn schedule(name: &str, cron: &str) -> Schedule {
                 accepted_within: None,
                 finished_within: None,
                 approved_within: Duration::from_secs(900),
+                heartbeat: None,
             },
             limits: Limits {
                 per_day: None,

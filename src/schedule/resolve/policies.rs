@@ -2,6 +2,7 @@
 //! `[expect]`, `[limits]` and `[verify]`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Resolver, place, value};
 use crate::schedule::file::RawSchedule;
@@ -9,7 +10,7 @@ use crate::schedule::{
     CatchUp, Expect, HeadersFrom, Limits, Missed, Overlap, OverlapPolicy, Policies, Retry, Verify,
     defaults,
 };
-use crate::toml_file::written;
+use crate::toml_file::{Field, written};
 
 impl Resolver {
     pub(super) fn policies(&mut self, raw: &RawSchedule) -> Option<Policies> {
@@ -33,6 +34,7 @@ impl Resolver {
                 finished_within: value(&raw.expect.finished_within),
                 approved_within: value(&raw.expect.approved_within)
                     .unwrap_or(defaults::APPROVED_WITHIN),
+                heartbeat: self.heartbeat(&raw.expect.heartbeat)?,
             },
             limits: Limits {
                 per_day: value(&raw.limits.per_day),
@@ -182,7 +184,7 @@ impl Resolver {
             }
             return Some(None);
         };
-        if !url.value.starts_with("https://") && !url.value.starts_with("http://") {
+        if !is_http(&url.value) {
             self.error(
                 url.span.clone(),
                 format!("`verify.url` `{}` is not an http address", url.value),
@@ -205,6 +207,24 @@ impl Resolver {
         }))
     }
 
+    fn heartbeat(&mut self, field: &Option<Field<String>>) -> Option<Option<Arc<str>>> {
+        let Some(field) = field else {
+            return Some(None);
+        };
+        if !is_http(&field.value) {
+            self.error(
+                field.span.clone(),
+                format!(
+                    "`expect.heartbeat` `{}` is not an http address",
+                    field.value
+                ),
+                "write the address of the check, such as \"https://hc-ping.com/…\"",
+            );
+            return None;
+        }
+        Some(Some(field.value.trim_end_matches('/').into()))
+    }
+
     /// `credential:NAME`, or a file; a relative one lies beside the schedule.
     fn headers_from(&self, value: &str) -> HeadersFrom {
         match value.strip_prefix("credential:") {
@@ -212,4 +232,8 @@ impl Resolver {
             None => HeadersFrom::File(self.path.parent().unwrap_or(Path::new("")).join(value)),
         }
     }
+}
+
+fn is_http(address: &str) -> bool {
+    address.starts_with("https://") || address.starts_with("http://")
 }

@@ -93,9 +93,7 @@ async fn status_says_what_is_next_and_what_needs_attention() {
         }
     };
     assert_eq!(code, Some(1));
-    assert!(
-        ill["problems"].to_string().contains("61 is outside 0-59")
-    );
+    assert!(ill["problems"].to_string().contains("61 is outside 0-59"));
     let attention = ill["attention"].to_string();
     assert!(attention.contains("a file has an error"), "{attention}");
     assert!(attention.contains("was rejected"), "{attention}");
