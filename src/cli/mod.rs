@@ -33,6 +33,7 @@ mod preview;
 mod redeliver;
 mod run;
 mod sandbox;
+mod schema;
 mod status;
 mod trigger;
 mod when;
@@ -87,6 +88,7 @@ enum Command {
     Redeliver(redeliver::Args),
     History(history::Args),
     Instructions(instructions::Args),
+    Schema(schema::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -109,6 +111,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Preview(args) => preview::run(args, &Workplace::open(&flags)?, out),
         Command::Instructions(args) => instructions::run(args, &Workplace::open(&flags)?, out),
         Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
+        Command::Schema(args) => schema::run(&args, out),
         Command::Run(args) => {
             let workplace = Workplace::open(&flags)?;
             telemetry::start(workplace.settings.log_format, telemetry::USUAL);

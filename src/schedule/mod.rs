@@ -16,6 +16,7 @@ pub mod message;
 pub mod problem;
 pub mod recurrence;
 pub mod resolve;
+pub mod schema;
 
 use message::{Message, Template};
 use recurrence::Recurrence;

@@ -19,6 +19,7 @@ use crate::telemetry::LogFormat;
 
 mod file;
 mod resolve;
+pub mod schema;
 
 pub use crate::daemon::watch::Mode as WatchMode;
 pub use resolve::Env;

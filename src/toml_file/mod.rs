@@ -1,7 +1,7 @@
 //! Reading a TOML file by its keys, with every problem found in one pass: where serde stops at the
 //! first. It knows no key by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,11 @@ use toml::de::{DeTable, DeValue};
 
 use crate::schedule::problem::Problem;
 
+pub mod schema;
 mod syntax;
 mod value;
+
+use schema::Kind;
 
 pub use value::{FromToml, LocalInstant, Unwanted, duration, written};
 
@@ -60,7 +63,7 @@ pub struct Document<'i> {
     pub problems: Vec<Problem>,
     pub unread: Unread,
     /// Every key that somebody asked for, by its full name.
-    known: BTreeSet<String>,
+    known: BTreeMap<String, Kind>,
     unknown: Vec<Unknown>,
 }
 
@@ -99,7 +102,7 @@ pub struct Table<'d, 'i> {
     entries: DeTable<'i>,
     /// `missed.` for a table below the top.
     prefix: String,
-    asked: Vec<&'static str>,
+    asked: Vec<(&'static str, Kind)>,
 }
 
 impl<'i> Document<'i> {
@@ -109,7 +112,7 @@ impl<'i> Document<'i> {
             text,
             problems: Vec::new(),
             unread: Unread::default(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             unknown: Vec::new(),
         }
     }
@@ -135,6 +138,11 @@ impl<'i> Document<'i> {
         value
     }
 
+    /// Every key that was asked for, by its full name, and what its value can be.
+    pub fn known(&self) -> &BTreeMap<String, Kind> {
+        &self.known
+    }
+
     fn tell_unknown(&mut self) {
         for unknown in std::mem::take(&mut self.unknown) {
             let message = format!("unknown key `{}{}`", unknown.prefix, unknown.name);
@@ -149,7 +157,7 @@ impl<'i> Document<'i> {
 impl<'d, 'i> Table<'d, 'i> {
     /// The value of `key`, if it is there and of the right type.
     pub fn get<T: FromToml>(&mut self, key: &'static str) -> Option<Field<T>> {
-        let value = self.take(key)?;
+        let value = self.take(key, T::KIND)?;
         match read(self.document.text, &value) {
             Ok(field) => Some(field),
             Err(unwanted) => {
@@ -165,7 +173,7 @@ impl<'d, 'i> Table<'d, 'i> {
         key: &'static str,
         read: impl FnOnce(&mut Table<'_, 'i>, Range<usize>) -> T,
     ) -> Option<T> {
-        let Some(value) = self.take(key) else {
+        let Some(value) = self.take(key, Kind::Table) else {
             // Its keys are asked for all the same, so that one in another table can be told where it belongs.
             self.below(key, DeTable::new(), |table| read(table, 0..0));
             return None;
@@ -180,7 +188,7 @@ impl<'d, 'i> Table<'d, 'i> {
         key: &'static str,
         mut read: impl FnMut(&str, &mut Table<'_, 'i>) -> T,
     ) -> Vec<(Field<String>, T)> {
-        let Some(value) = self.take(key) else {
+        let Some(value) = self.take(key, Kind::NamedTables) else {
             return Vec::new();
         };
         let entries = match value.get_ref() {
@@ -205,8 +213,8 @@ impl<'d, 'i> Table<'d, 'i> {
         tables
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'i>>> {
-        self.asked.push(key);
+    fn take(&mut self, key: &'static str, kind: Kind) -> Option<Spanned<DeValue<'i>>> {
+        self.asked.push((key, kind));
         self.entries.remove(key)
     }
 
@@ -296,13 +304,15 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// What is left is unknown.
     fn close(self) {
-        let known = self.asked.iter().map(|key| format!("{}{key}", self.prefix));
+        let siblings: Vec<&'static str> = self.asked.iter().map(|(key, _)| *key).collect();
+        let full_name = |(key, kind)| (format!("{}{key}", self.prefix), kind);
+        let known = self.asked.into_iter().map(full_name);
         self.document.known.extend(known);
         let unknown = self.entries.iter().map(|(key, _)| Unknown {
             prefix: self.prefix.clone(),
             name: key.get_ref().to_string(),
             place: key.span(),
-            siblings: self.asked.clone(),
+            siblings: siblings.clone(),
         });
         self.document.unknown.extend(unknown);
     }
@@ -310,12 +320,12 @@ impl<'d, 'i> Table<'d, 'i> {
 
 impl Unknown {
     /// What is probably meant, by its full name, and how to say it.
-    fn meant(&self, known: &BTreeSet<String>) -> (Option<String>, String) {
+    fn meant(&self, known: &BTreeMap<String, Kind>) -> (Option<String>, String) {
         if let Some(near) = nearest(&self.name, &self.siblings) {
             let full_name = format!("{}{near}", self.prefix);
             return (Some(full_name), format!("did you mean `{near}`"));
         }
-        let mut homes = known.iter().filter_map(|full_name| {
+        let mut homes = known.keys().filter_map(|full_name| {
             let home = full_name.strip_suffix(&self.name)?;
             let home = match home {
                 "" => "",

@@ -8,10 +8,14 @@ use jiff::civil;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::schema::Kind;
 use super::{Field, read};
 
 /// A type that a TOML value can be read as.
 pub trait FromToml: Sized {
+    /// What an editor is told of it.
+    const KIND: Kind;
+
     /// # Errors
     /// What is wanted instead.
     fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted>;
@@ -47,6 +51,8 @@ impl From<&str> for Unwanted {
 }
 
 impl FromToml for String {
+    const KIND: Kind = Kind::Text;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         let string = value.get_ref().as_str().ok_or("a string")?;
         Ok(string.to_owned())
@@ -54,12 +60,16 @@ impl FromToml for String {
 }
 
 impl FromToml for bool {
+    const KIND: Kind = Kind::Flag;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         Ok(value.get_ref().as_bool().ok_or("`true` or `false`")?)
     }
 }
 
 impl FromToml for u32 {
+    const KIND: Kind = Kind::Count;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         value
             .get_ref()
@@ -71,6 +81,8 @@ impl FromToml for u32 {
 }
 
 impl FromToml for Duration {
+    const KIND: Kind = Kind::Length;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         let length = value.get_ref().as_str().and_then(duration);
         length.ok_or_else(|| {
@@ -99,12 +111,16 @@ const DATE_TIME: &str = "a date with a time such as 2026-12-24T18:00:00";
 const EITHER: &str = "a date such as 2026-12-24, or one with a time such as 2026-12-24T18:00:00";
 
 impl FromToml for LocalInstant {
+    const KIND: Kind = Kind::Instant;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         instant(value, EITHER)
     }
 }
 
 impl FromToml for civil::DateTime {
+    const KIND: Kind = Kind::DateTime;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         match instant(value, DATE_TIME)? {
             LocalInstant::DateTime(at) => Ok(at),
@@ -114,6 +130,8 @@ impl FromToml for civil::DateTime {
 }
 
 impl FromToml for civil::Date {
+    const KIND: Kind = Kind::Date;
+
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         match instant(value, DATE)? {
             LocalInstant::Date(date) => Ok(date),
@@ -156,6 +174,8 @@ fn instant(value: &Spanned<DeValue<'_>>, wanted: &str) -> Result<LocalInstant, U
 
 /// A list, or a single value that stands for a list of one.
 impl<T: FromToml> FromToml for Vec<Field<T>> {
+    const KIND: Kind = Kind::List(&T::KIND);
+
     fn from_toml(text: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
         let Some(array) = value.get_ref().as_array() else {
             return Ok(vec![read(text, value)?]);

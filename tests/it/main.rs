@@ -11,6 +11,7 @@ mod laws;
 mod reload;
 mod runs;
 mod sandbox;
+mod schema;
 mod secrets;
 mod simulation;
 mod start;

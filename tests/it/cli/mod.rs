@@ -9,6 +9,7 @@ mod instructions;
 mod next;
 mod preview;
 mod run;
+mod schema;
 mod trigger;
 
 use std::ffi::OsStr;
