@@ -24,9 +24,11 @@ use crate::telemetry::{self, LogFormat};
 use crate::toml_file::{duration, list, nearest};
 
 mod check;
+mod completions;
 mod demo;
 mod history;
 mod instructions;
+mod man;
 mod next;
 mod pause;
 mod preview;
@@ -89,6 +91,8 @@ enum Command {
     History(history::Args),
     Instructions(instructions::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Sandbox(sandbox::Args),
 }
 
@@ -112,6 +116,8 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Instructions(args) => instructions::run(args, &Workplace::open(&flags)?, out),
         Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
         Command::Schema(args) => schema::run(&args, out),
+        Command::Completions(args) => completions::run(&args, out),
+        Command::Man(args) => man::run(&args, out),
         Command::Run(args) => {
             let workplace = Workplace::open(&flags)?;
             telemetry::start(workplace.settings.log_format, telemetry::USUAL);

@@ -40,6 +40,8 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_standard_output() {
     check("next --from yesterday", "write `2026-11-23T09:00:00Z`");
     check("next --expr @often --timezone UTC", "write `@yearly`");
     check("next --expr @daily --timezone CET", "write `Europe/Berlin`");
+    check("completions", "<SHELL>");
+    check("completions csh", "possible values: bash");
     check("preview", "<SCHEDULE>");
     check(
         "preview weekly-report --at noon",

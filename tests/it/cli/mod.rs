@@ -1,11 +1,13 @@
 //! The commands as a shell meets them: the real binary in a folder of its own, with a clean environment.
 
 mod check;
+mod completions;
 mod control;
 mod demo;
 mod help;
 mod history;
 mod instructions;
+mod man;
 mod next;
 mod preview;
 mod run;
