@@ -27,6 +27,7 @@ mod check;
 mod completions;
 mod demo;
 mod history;
+mod init;
 mod instructions;
 mod man;
 mod next;
@@ -78,6 +79,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
@@ -115,6 +117,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Preview(args) => preview::run(args, &Workplace::open(&flags)?, out),
         Command::Instructions(args) => instructions::run(args, &Workplace::open(&flags)?, out),
         Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
+        Command::Init(args) => init::run(&args, out),
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),

@@ -6,6 +6,7 @@ mod control;
 mod demo;
 mod help;
 mod history;
+mod init;
 mod instructions;
 mod man;
 mod next;
