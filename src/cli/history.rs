@@ -96,13 +96,13 @@ fn print(entries: &[Entry], json: bool, out: &mut dyn Write) -> anyhow::Result<(
 /// One entry as `--json` prints it.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Row<'a> {
+pub(super) enum Row<'a> {
     Delivery(Box<DeliveryRow<'a>>),
     Skips(SkipsRow<'a>),
 }
 
 #[derive(Debug, Serialize)]
-struct DeliveryRow<'a> {
+pub(super) struct DeliveryRow<'a> {
     schedule: &'a str,
     request_id: &'a str,
     idempotency_key: &'a str,
@@ -152,7 +152,7 @@ struct RunRow<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct SkipsRow<'a> {
+pub(super) struct SkipsRow<'a> {
     schedule: &'a str,
     verdict: &'static str,
     reason: &'static str,
@@ -164,7 +164,7 @@ struct SkipsRow<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(entry: &'a Entry) -> Self {
+    pub(super) fn new(entry: &'a Entry) -> Self {
         match entry {
             Entry::Delivery(delivery) => Self::Delivery(Box::new(DeliveryRow::new(delivery))),
             Entry::Skip(RecordedSkip { skipped, .. }) => Self::Skips(SkipsRow {

@@ -15,10 +15,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::daemon::load::Catalog;
 use crate::daemon::systemd;
 use crate::daemon::watch;
+use crate::ledger::Reader;
 use crate::plan::occurrence::Namespace;
 use crate::render;
-use crate::schedule::Schedule;
 use crate::schedule::problem::{Problem, Severity};
+use crate::schedule::resolve::resolve_quietly;
+use crate::schedule::{Schedule, ScheduleId};
 use crate::settings::{Flags, Settings};
 use crate::telemetry::{self, LogFormat};
 use crate::toml_file::{duration, list, nearest};
@@ -40,6 +42,7 @@ mod schema;
 mod status;
 mod trigger;
 mod when;
+mod why;
 
 /// Wakes ChatGPT Workspace Agents on schedule
 ///
@@ -91,6 +94,7 @@ enum Command {
     Resume(pause::ResumeArgs),
     Redeliver(redeliver::Args),
     History(history::Args),
+    Why(why::Args),
     Instructions(instructions::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -121,6 +125,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
+        Command::Why(args) => why::run(&args, &Workplace::open(&flags)?, out),
         Command::Run(args) => {
             let workplace = Workplace::open(&flags)?;
             telemetry::start(workplace.settings.log_format, telemetry::USUAL);
@@ -275,6 +280,21 @@ impl Schedules {
         };
         Err(anyhow!("there is no schedule `{name}`; {way_out}"))
     }
+}
+
+/// The last good version of a schedule's file, as the ledger keeps it.
+pub(crate) fn recalled(
+    id: &ScheduleId,
+    workplace: &Workplace,
+    ledger: &Reader,
+) -> anyhow::Result<Option<Arc<Schedule>>> {
+    let settings = workplace.settings();
+    let path = settings.schedules.join(format!("{id}.toml"));
+    Ok(ledger.source(id)?.and_then(|source| {
+        let input = source.input.as_deref().map(str::to_owned);
+        let context = &settings.context;
+        resolve_quietly(&path, id, &source.toml, input, context, workplace.now())
+    }))
 }
 
 fn drawn(problems: &[Problem], text: Option<&str>) -> String {

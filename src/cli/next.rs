@@ -149,7 +149,7 @@ fn row(
 }
 
 /// Where a clock change, or an excluded date, makes an occurrence something to look at twice.
-fn note(recurrence: &Recurrence, slot: &Slot) -> Option<String> {
+pub(super) fn note(recurrence: &Recurrence, slot: &Slot) -> Option<String> {
     if slot.excluded {
         return Some("excluded by `except`: does not fire".into());
     }

@@ -161,6 +161,32 @@ impl Reader {
         })
     }
 
+    /// The schedules in force at the last thing that was written, by name.
+    ///
+    /// # Errors
+    /// If the ledger is damaged or was taken away.
+    pub fn in_force(&self) -> Result<Vec<ScheduleId>, LedgerError> {
+        self.read(|| {
+            self.connection
+                .prepare_cached("SELECT name FROM schedules WHERE in_force = 1 ORDER BY name")?
+                .query_map([], |row| Ok(row.get::<_, Text<_>>(0)?.0))?
+                .collect()
+        })
+    }
+
+    /// Up to here every occurrence of every schedule has been dealt with; `None` for a new ledger.
+    ///
+    /// # Errors
+    /// If the ledger is damaged or was taken away.
+    pub fn settled_until(&self) -> Result<Option<Timestamp>, LedgerError> {
+        self.read(|| {
+            self.connection
+                .query_row("SELECT settled_until FROM meta", [], |row| {
+                    Ok(row.get::<_, Option<At>>(0)?.map(|it| it.0))
+                })
+        })
+    }
+
     /// The last good version of a schedule's file.
     ///
     /// # Errors

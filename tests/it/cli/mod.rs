@@ -10,10 +10,12 @@ mod init;
 mod instructions;
 mod man;
 mod next;
+mod past;
 mod preview;
 mod run;
 mod schema;
 mod trigger;
+mod why;
 
 use std::ffi::OsStr;
 use std::fmt;
