@@ -28,9 +28,11 @@ use crate::toml_file::{duration, list, nearest};
 mod check;
 mod completions;
 mod demo;
+mod heat_map;
 mod history;
 mod init;
 mod instructions;
+mod load;
 mod man;
 mod next;
 mod pause;
@@ -93,6 +95,7 @@ enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Redeliver(redeliver::Args),
+    Load(load::Args),
     History(history::Args),
     Why(why::Args),
     Instructions(instructions::Args),
@@ -125,6 +128,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
+        Command::Load(args) => load::run(&args, &Workplace::open(&flags)?, out),
         Command::Why(args) => why::run(&args, &Workplace::open(&flags)?, out),
         Command::Run(args) => {
             let workplace = Workplace::open(&flags)?;

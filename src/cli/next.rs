@@ -202,7 +202,7 @@ fn cron(text: &str) -> Result<CronExpr, String> {
     CronExpr::parse(text, "").map_err(|error| with_help(error.message, error.help))
 }
 
-fn zone(text: &str) -> Result<Zone, String> {
+pub(super) fn zone(text: &str) -> Result<Zone, String> {
     Zone::parse(text).map_err(|error| with_help(error.message, error.help))
 }
 

@@ -8,6 +8,7 @@ mod help;
 mod history;
 mod init;
 mod instructions;
+mod load;
 mod man;
 mod next;
 mod past;
