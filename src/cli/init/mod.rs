@@ -20,8 +20,8 @@ pub(super) struct Args {
     dir: PathBuf,
 }
 
-const SETTINGS: &str = include_str!("init/triggerd.toml");
-const HELLO: &str = include_str!("init/hello.toml");
+const SETTINGS: &str = include_str!("triggerd.toml");
+const HELLO: &str = include_str!("hello.toml");
 
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let schedules = args.dir.join("schedules");
