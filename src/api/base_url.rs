@@ -73,6 +73,17 @@ impl BaseUrl {
                 .is_ok_and(|address| address.is_loopback())
     }
 
+    /// What has to be looked up and connected to.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let host = self.url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        (host, self.url.port_or_known_default().unwrap_or(443))
+    }
+
+    pub(super) fn itself(&self) -> Url {
+        self.url.clone()
+    }
+
     pub(super) fn trigger(&self, trigger_id: &TriggerId) -> Url {
         self.join(&["workspace_agents", trigger_id.as_str(), "trigger"])
     }

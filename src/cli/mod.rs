@@ -28,6 +28,7 @@ use crate::toml_file::{duration, list, nearest};
 mod check;
 mod completions;
 mod demo;
+mod doctor;
 mod heat_map;
 mod history;
 mod init;
@@ -100,6 +101,7 @@ enum Command {
     Why(why::Args),
     Instructions(instructions::Args),
     Schema(schema::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
     Sandbox(sandbox::Args),
@@ -126,6 +128,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
         Command::Init(args) => init::run(&args, out),
         Command::Schema(args) => schema::run(&args, out),
+        Command::Doctor(args) => in_runtime(doctor::run(args, flags, out)),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
         Command::Load(args) => load::run(&args, &Workplace::open(&flags)?, out),

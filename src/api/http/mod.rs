@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, redirect, retry};
 
 use super::base_url::BaseUrl;
@@ -150,6 +151,36 @@ impl HttpApi {
             headers: std::mem::take(response.headers_mut()),
             body,
         })
+    }
+}
+
+/// What a call without a token and without a question brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    pub http_status: u16,
+    /// Their clock, to the second.
+    pub date: Option<Timestamp>,
+}
+
+impl HttpApi {
+    /// Whether anything answers at the base URL; no token is sent, and nothing is started.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub async fn greet(&self) -> Result<Greeting, String> {
+        let lane = self.lanes.take();
+        let sent = lane.get(self.base_url.itself()).send();
+        let answer = match tokio::time::timeout(self.timeout, sent).await {
+            Ok(answer) => answer.map_err(Fault::from),
+            Err(_) => Err(Fault::timed_out(self.timeout)),
+        };
+        match answer {
+            Ok(response) => Ok(Greeting {
+                http_status: response.status().as_u16(),
+                date: retry_after::date(response.headers(), &DATE),
+            }),
+            Err(fault) => Err(Quote::all().line(fault.detail())),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<RetryAfter> {
     }
 }
 
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
     let text = headers.get(name)?.to_str().ok()?;
     DateTimeParser::new().parse_timestamp(text).ok()
 }

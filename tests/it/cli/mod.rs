@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod control;
 mod demo;
+mod doctor;
 mod help;
 mod history;
 mod init;
