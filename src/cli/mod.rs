@@ -39,6 +39,7 @@ mod next;
 mod pause;
 mod preview;
 mod redeliver;
+mod rehearse;
 mod run;
 mod sandbox;
 mod schema;
@@ -102,6 +103,7 @@ enum Command {
     Instructions(instructions::Args),
     Schema(schema::Args),
     Doctor(doctor::Args),
+    Rehearse(rehearse::Args),
     Completions(completions::Args),
     Man(man::Args),
     Sandbox(sandbox::Args),
@@ -128,6 +130,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
         Command::Init(args) => init::run(&args, out),
         Command::Schema(args) => schema::run(&args, out),
+        Command::Rehearse(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(async move { rehearse::run(args, &workplace, out).await })
+        }
         Command::Doctor(args) => in_runtime(doctor::run(args, flags, out)),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),

@@ -42,6 +42,10 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_standard_output() {
     check("next --expr @daily --timezone CET", "write `Europe/Berlin`");
     check("completions", "<SHELL>");
     check("completions csh", "possible values: bash");
+    check("rehearse --live", "<SCHEDULE>");
+    check("load --next soon", "`20s` or `5m`");
+    check("why weekly-report", "<TIME>");
+    check("why weekly-report noon", "write `2026-11-23T09:00:00Z`");
     check("preview", "<SCHEDULE>");
     check(
         "preview weekly-report --at noon",

@@ -14,6 +14,7 @@ mod man;
 mod next;
 mod past;
 mod preview;
+mod rehearse;
 mod run;
 mod schema;
 mod trigger;
