@@ -37,6 +37,7 @@ mod load;
 mod man;
 mod next;
 mod pause;
+mod plan;
 mod preview;
 mod redeliver;
 mod rehearse;
@@ -97,6 +98,7 @@ enum Command {
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Redeliver(redeliver::Args),
+    Plan(plan::Args),
     Load(load::Args),
     History(history::Args),
     Why(why::Args),
@@ -137,6 +139,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => in_runtime(doctor::run(args, flags, out)),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
+        Command::Plan(args) => plan::run(&args, &Workplace::open(&flags)?, out),
         Command::Load(args) => load::run(&args, &Workplace::open(&flags)?, out),
         Command::Why(args) => why::run(&args, &Workplace::open(&flags)?, out),
         Command::Run(args) => {
@@ -266,6 +269,15 @@ pub(crate) struct Schedules {
 impl Schedules {
     pub(crate) fn schedules(&self) -> impl Iterator<Item = &Arc<Schedule>> {
         self.catalog.schedules()
+    }
+
+    /// The names of files that can't be used.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = ScheduleId> {
+        self.catalog
+            .problems()
+            .filter(|problem| problem.severity == Severity::Error)
+            .filter_map(|problem| ScheduleId::parse(problem.path.file_stem()?.to_str()?).ok())
+            .filter(|id| self.catalog.get(id.as_str()).is_none())
     }
 
     pub(crate) fn schedule(&self, name: &str) -> anyhow::Result<Arc<Schedule>> {

@@ -174,6 +174,24 @@ impl Reader {
         })
     }
 
+    /// How many of a schedule's deliveries have no verdict yet; what was written ahead of `now` and
+    /// never tried is none.
+    ///
+    /// # Errors
+    /// If the ledger is damaged or was taken away.
+    pub fn waiting(&self, schedule: &ScheduleId, now: Timestamp) -> Result<u64, LedgerError> {
+        self.read(|| {
+            self.connection
+                .prepare_cached(
+                    "SELECT count(*) FROM deliveries WHERE schedule = ?1 AND verdict IS NULL
+                     AND NOT (scheduled_at > ?2 AND attempts = 0)",
+                )?
+                .query_row(params![schedule.as_str(), At(now)], |row| {
+                    Ok(row.get::<_, Count>(0)?.0)
+                })
+        })
+    }
+
     /// Up to here every occurrence of every schedule has been dealt with; `None` for a new ledger.
     ///
     /// # Errors

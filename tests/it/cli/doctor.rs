@@ -71,6 +71,8 @@ async fn a_running_daemon_is_found_with_its_ledger() {
     world.schedule("a", "cron = \"@yearly\"\ninput = \"x\"\n");
     let daemon = world.daemon();
     daemon.says("control socket listens");
+    // Facts are written in their order: what was put into force before is in the ledger then.
+    assert!(world.run(&["trigger", "a"]).status.success());
     let mut command = world.command(&["doctor"]);
     let output = tokio::task::spawn_blocking(move || command.output());
     let output = output.await.expect("no panic").expect("it runs");

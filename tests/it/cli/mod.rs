@@ -13,6 +13,7 @@ mod load;
 mod man;
 mod next;
 mod past;
+mod plan;
 mod preview;
 mod rehearse;
 mod run;
