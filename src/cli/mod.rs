@@ -93,19 +93,19 @@ enum Command {
     Check(check::Args),
     Next(next::Args),
     Preview(preview::Args),
+    Plan(plan::Args),
+    Load(load::Args),
     Trigger(trigger::Args),
     Status(status::Args),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),
     Redeliver(redeliver::Args),
-    Plan(plan::Args),
-    Load(load::Args),
     History(history::Args),
     Why(why::Args),
-    Instructions(instructions::Args),
-    Schema(schema::Args),
     Doctor(doctor::Args),
     Rehearse(rehearse::Args),
+    Instructions(instructions::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
     Sandbox(sandbox::Args),
@@ -271,13 +271,17 @@ impl Schedules {
         self.catalog.schedules()
     }
 
+    pub(crate) fn get(&self, id: &ScheduleId) -> Option<&Arc<Schedule>> {
+        self.catalog.get(id.as_str())
+    }
+
     /// The names of files that can't be used.
     pub(crate) fn broken(&self) -> impl Iterator<Item = ScheduleId> {
         self.catalog
             .problems()
             .filter(|problem| problem.severity == Severity::Error)
             .filter_map(|problem| ScheduleId::parse(problem.path.file_stem()?.to_str()?).ok())
-            .filter(|id| self.catalog.get(id.as_str()).is_none())
+            .filter(|id| self.get(id).is_none())
     }
 
     pub(crate) fn schedule(&self, name: &str) -> anyhow::Result<Arc<Schedule>> {

@@ -154,10 +154,10 @@ enum File {
 impl File {
     fn of(id: &ScheduleId, workplace: &Workplace) -> anyhow::Result<Self> {
         let path = workplace.settings().schedules.join(format!("{id}.toml"));
-        Ok(match workplace.catalog()?.schedule(id.as_str()) {
-            Ok(schedule) => Self::Good(schedule),
-            Err(_) if path.symlink_metadata().is_ok() => Self::Broken,
-            Err(_) => Self::Gone,
+        Ok(match workplace.catalog()?.get(id) {
+            Some(schedule) => Self::Good(schedule.clone()),
+            None if path.symlink_metadata().is_ok() => Self::Broken,
+            None => Self::Gone,
         })
     }
 }

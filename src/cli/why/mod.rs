@@ -1,6 +1,8 @@
 //! `triggerd why`: what became of one occurrence, and why. The ledger has the first word; where it has
 //! nothing to say, the file and the rules do. It decides nothing, and never writes.
 
+mod entry;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,15 +16,16 @@ use crate::cli::history::Row;
 use crate::cli::next::note;
 use crate::cli::when::When;
 use crate::cli::{Workplace, recalled};
-use crate::ledger::history::{Entry, RecordedDelivery, RecordedSkip};
+use crate::ledger::history::{Entry, RecordedSkip};
 use crate::ledger::{LedgerError, Reader};
-use crate::plan::delivery::{Skip, Verdict};
+use crate::plan::delivery::Skip;
 use crate::plan::jitter;
-use crate::plan::occurrence::{Namespace, Origin};
+use crate::plan::occurrence::Namespace;
 use crate::schedule::message::rfc3339;
 use crate::schedule::recurrence::{Naming, Recurrence, Slot, Zone};
 use crate::schedule::{Schedule, ScheduleId};
 use crate::toml_file::written;
+use entry::{meaning, verdict};
 
 /// Say why an occurrence did or did not fire
 ///
@@ -224,85 +227,6 @@ impl Case {
         }))
     }
 
-    fn of_entry(&self, entry: &Entry) -> Reason {
-        let skip = |why: Skip| (why.word(), meaning(why).to_owned());
-        match entry {
-            Entry::Skip(recorded) => skip(recorded.skipped.why),
-            Entry::Delivery(delivery) => match &delivery.ending {
-                None => {
-                    let text = match (delivery.attempts.is_empty(), delivery.retry_at) {
-                        (_, Some(at)) => format!("it is tried again at {}", self.local(at)),
-                        (true, None) if delivery.due_at > self.now => {
-                            format!("it is sent at {}", self.local(delivery.due_at))
-                        }
-                        _ => {
-                            "it waits to be sent; `triggerd check` and the log say for what".into()
-                        }
-                    };
-                    let deadline = self.local(delivery.deadline_at);
-                    ("", format!("{text}, and expires at {deadline}"))
-                }
-                Some(ending) => match ending.verdict {
-                    Verdict::Skipped(why) => skip(why),
-                    Verdict::Accepted => ("", String::new()),
-                    Verdict::Rejected => (
-                        "",
-                        "a definite refusal: the same event would be refused again".into(),
-                    ),
-                    Verdict::Expired => (
-                        "",
-                        format!(
-                            "it was not accepted before its deadline, {}",
-                            self.local(delivery.deadline_at)
-                        ),
-                    ),
-                },
-            },
-        }
-    }
-
-    fn of_delivery(&self, delivery: &RecordedDelivery) -> Vec<String> {
-        let mut lines = Vec::new();
-        let detail = delivery.ending.as_ref().and_then(|it| it.detail.clone());
-        lines.extend(detail);
-        for attempt in &delivery.attempts {
-            let status = attempt.http_status.map(|status| format!(", http {status}"));
-            let detail = match attempt.detail.as_str() {
-                "" => String::new(),
-                detail => format!(": {detail}"),
-            };
-            lines.push(format!(
-                "attempt {} at {}: {}{}{detail}",
-                attempt.number,
-                self.local(attempt.sent_at),
-                attempt.outcome.replace('_', " "),
-                status.unwrap_or_default(),
-            ));
-        }
-        if delivery.outcome_unknown {
-            lines.push("an attempt of unknown outcome may have been queued all the same".into());
-        }
-        let by_hand = match delivery.occurrence.origin {
-            Origin::Manual => ", by hand",
-            Origin::Schedule => "",
-        };
-        lines.push(format!("request id {}{by_hand}", delivery.request_id));
-        lines.extend(delivery.conversation_url.clone());
-        lines
-    }
-
-    fn of_skips(&self, recorded: &RecordedSkip) -> Option<String> {
-        let skipped = &recorded.skipped;
-        (skipped.count > 1).then(|| {
-            format!(
-                "it is one of {} occurrences from {} to {}",
-                skipped.count,
-                self.local(skipped.first),
-                self.local(skipped.last)
-            )
-        })
-    }
-
     /// Why the ledger has nothing of it.
     fn of_nothing(&self, at: Timestamp, slot: Option<&Slot>) -> anyhow::Result<Reason> {
         let recurrence = &self.schedule.recurrence;
@@ -415,30 +339,4 @@ fn is_meant(recurrence: &Recurrence, wall: civil::DateTime) -> bool {
     };
     let at = on_any_clock.zone.tz.to_timestamp(wall);
     at.is_ok_and(|at| slot_at(&on_any_clock, at).is_some())
-}
-
-fn verdict(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Skip(_) => "skipped",
-        Entry::Delivery(delivery) => match &delivery.ending {
-            Some(ending) => ending.verdict.word(),
-            None => "open",
-        },
-    }
-}
-
-fn meaning(why: Skip) -> &'static str {
-    match why {
-        Skip::Missed => {
-            "it passed while the daemon or the API was away, and `[missed]` or its age says no"
-        }
-        Skip::Superseded => {
-            "a later one was delivered in its place: by the catch-up, or while this one waited"
-        }
-        Skip::Overlap => "the run before it was still active",
-        Skip::Paused => "the schedule was paused",
-        Skip::Limit => "`[limits]` allowed no more in that hour or day",
-        Skip::Excluded => "its date is in `except`",
-        Skip::Removed => "the file was deleted or disabled while it waited",
-    }
 }

@@ -1,18 +1,15 @@
-//! `triggerd rehearse`: the roll-out test matrix, row by row: on a sandbox of its own, or live where that
-//! is asked for. It keeps no ledger, and judges only what can be seen from here.
+//! Where the tests are tried, and the tests: each a call or two, and what can be seen of it from here.
+//! It prints nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use tokio::net::TcpListener;
 
+use super::{Result, Row};
 use crate::api::base_url::BaseUrl;
 use crate::api::http::HttpApi;
 use crate::api::token::{TokenId, TokenSource, Tokens};
@@ -24,131 +21,24 @@ use crate::plan::delivery::{Body, Delivery, Opened, Window};
 use crate::plan::occurrence::{Namespace, Occurrence};
 use crate::plan::outcome::{Acceptance, Answer, Outcome};
 use crate::sandbox::{self, Conduct, Sandbox};
-use crate::schedule::resolve::{Context, Parsed};
-use crate::schedule::{Schedule, ScheduleId, Target, TriggerId};
+use crate::schedule::{Schedule, Target, TriggerId};
 use crate::settings::ApiSettings;
 
-/// Go through the roll-out tests, each with what is expected and what came
-///
-/// On a sandbox of its own: nothing leaves this machine. `--live` wakes the schedule's agent twice. None
-/// of it is in the ledger. Exits with 1 if a row is not as expected.
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "Examples:\n  \
-    triggerd rehearse weekly-report\n  \
-    triggerd rehearse weekly-report --live")]
-pub(super) struct Args {
-    /// The schedule whose text is sent [default: the published example's]
-    schedule: Option<String>,
-
-    /// Against the real API: this wakes the agent
-    #[arg(long, requires = "schedule")]
-    live: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// As `--json` prints it.
-#[derive(Debug, Serialize)]
-struct Rehearsed {
-    /// `sandbox` or `live`.
-    on: &'static str,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    test: &'static str,
-    expected: String,
-    got: String,
-    result: Result,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Result {
-    Ok,
-    Mismatch,
-    LeftOut,
-}
-
 /// Where it is tried, and what can be seen there.
-struct Lab {
+pub(super) struct Lab {
     api: HttpApi,
     /// `None` where it is live.
-    sandbox: Option<Sandbox>,
+    pub(super) sandbox: Option<Sandbox>,
     limit: Duration,
 }
 
-const EXAMPLE: &str = include_str!("../../schedules/demo-event.toml");
 /// Between two looks at a run.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const STRANGER: &str = "stranger";
 const NO_SUCH_TRIGGER: &str = "agtch_00000000000000000000000000000404";
 
-pub(super) async fn run(
-    args: Args,
-    workplace: &Workplace,
-    out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
-    let mut schedule = match &args.schedule {
-        Some(name) => (*workplace.catalog()?.schedule(name)?).clone(),
-        None => example()?,
-    };
-    let lab = match args.live {
-        true => Lab::live(workplace)?,
-        false => Lab::on_a_sandbox(&workplace.settings().api).await?,
-    };
-    if lab.sandbox.is_some() {
-        schedule.target = Target {
-            trigger_id: TriggerId::parse(sandbox::TRIGGER_ID)?,
-            token: TokenId::Default,
-        };
-    }
-    let rows = lab
-        .rows(&schedule, workplace.namespace(), workplace.now())
-        .await?;
-    let rehearsed = Rehearsed {
-        on: match args.live {
-            true => "live",
-            false => "sandbox",
-        },
-        rows,
-    };
-    if let Some(sandbox) = lab.sandbox {
-        sandbox.shutdown().await;
-    }
-    let is_as_expected = rehearsed
-        .rows
-        .iter()
-        .all(|it| it.result != Result::Mismatch);
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &rehearsed)?;
-        writeln!(out)?;
-    } else {
-        rehearsed.print(out)?;
-    }
-    Ok(match is_as_expected {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
-}
-
-fn example() -> anyhow::Result<Schedule> {
-    let context = Context {
-        trigger_id: Some(sandbox::TRIGGER_ID.into()),
-        output_destination: Some("#rehearsal".into()),
-        ..Context::default()
-    };
-    let id = ScheduleId::parse("demo-event")?;
-    let parsed = Parsed::new(Path::new("demo-event.toml"), EXAMPLE, &context);
-    let (schedule, _) = parsed.resolve(&id, None, &context, Timestamp::UNIX_EPOCH);
-    schedule.ok_or_else(|| anyhow!("the example is not valid"))
-}
-
 impl Lab {
-    fn live(workplace: &Workplace) -> anyhow::Result<Self> {
+    pub(super) fn live(workplace: &Workplace) -> anyhow::Result<Self> {
         let settings = workplace.settings();
         let tokens = Arc::new(Tokens::new(settings.tokens.clone(), Box::new(environment)));
         Ok(Self {
@@ -158,7 +48,7 @@ impl Lab {
         })
     }
 
-    async fn on_a_sandbox(settings: &ApiSettings) -> anyhow::Result<Self> {
+    pub(super) async fn on_a_sandbox(settings: &ApiSettings) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .context("no port can be had on 127.0.0.1")?;
@@ -195,7 +85,7 @@ impl Lab {
         })
     }
 
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         schedule: &Schedule,
         namespace: &Namespace,
@@ -438,30 +328,4 @@ fn said(answer: &Answer) -> String {
 
 fn word(status: Option<&RunStatus>) -> &str {
     status.map_or("of unknown status", RunStatus::as_str)
-}
-
-impl Rehearsed {
-    fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let test = self.rows.iter().map(|it| it.test.len()).max().unwrap_or(0);
-        let expected = self.rows.iter().map(|it| it.expected.len());
-        let expected = expected.max().unwrap_or(0).max("expected".len());
-        writeln!(
-            out,
-            "{:8}  {:test$}  {:expected$}  got",
-            "", self.on, "expected"
-        )?;
-        for row in &self.rows {
-            let result = match row.result {
-                Result::Ok => "ok",
-                Result::Mismatch => "mismatch",
-                Result::LeftOut => "left out",
-            };
-            writeln!(
-                out,
-                "{result:8}  {:test$}  {:expected$}  {}",
-                row.test, row.expected, row.got
-            )?;
-        }
-        Ok(())
-    }
 }
