@@ -1,0 +1,166 @@
+//! The trigger API of a run: never killed, dedupes by trigger id and key, and notes each arrival.
+//! It knows no daemon; what it is made to do wrong stands in the script.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use triggerd::plan::outcome::{Acceptance, Outcome, Reached, RetryAfter};
+
+use super::random::Random;
+use super::script::{Fault, Kind, MILLISECOND, Nanos, SECOND, Scope};
+
+/// What reached the API.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub at: Nanos,
+    /// The caller's clock when it was sent.
+    pub sent_at: Nanos,
+    pub trigger_id: String,
+    pub key: String,
+    pub conversation_key: Option<String>,
+    pub body: Arc<str>,
+    pub sha256: [u8; 32],
+    pub fault: Option<Kind>,
+    /// Queued now, or queued before under the same key.
+    pub accepted: bool,
+    /// The first acceptance of its key.
+    pub takes_effect: bool,
+}
+
+pub(super) struct Api {
+    faults: Vec<Fault>,
+    seed: u64,
+    queued: HashSet<(String, String)>,
+    pub arrivals: Vec<Arrival>,
+}
+
+/// One call, as it comes over the wire.
+pub(super) struct Request {
+    pub sent_at: Nanos,
+    pub agent: usize,
+    pub trigger_id: String,
+    pub key: String,
+    pub body: Arc<str>,
+}
+
+impl Api {
+    pub(super) fn new(seed: u64, faults: Vec<Fault>) -> Self {
+        Self {
+            faults,
+            seed,
+            queued: HashSet::new(),
+            arrivals: Vec::new(),
+        }
+    }
+
+    /// Takes the call, and says what its sender hears and how long that takes.
+    pub(super) fn call(&mut self, request: Request, at: Nanos, offset: Nanos) -> (Outcome, Nanos) {
+        let mut random = self.dice(&format!("{}{}", request.key, self.arrivals.len()));
+        let fault = self.fault(at, &mut random, |scope| scope.covers(request.agent));
+        let queues = match fault {
+            None | Some(Kind::Reset | Kind::Hang { queued: true }) => true,
+            Some(_) => false,
+        };
+        let takes_effect = queues
+            && self
+                .queued
+                .insert((request.trigger_id.clone(), request.key.clone()));
+        let (outcome, latency) = answer(fault, at + offset, &mut random);
+        let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
+        self.arrivals.push(Arrival {
+            at,
+            sent_at: request.sent_at,
+            trigger_id: request.trigger_id,
+            key: request.key,
+            conversation_key: body["conversation_key"].as_str().map(str::to_owned),
+            sha256: Sha256::digest(request.body.as_bytes()).into(),
+            body: request.body,
+            fault,
+            accepted: queues,
+            takes_effect,
+        });
+        (outcome, latency)
+    }
+
+    /// The GET that tells whether a token works.
+    pub(super) fn probe(&self, agent: usize, at: Nanos) -> Option<bool> {
+        let mut random = self.dice(&format!("probe{at}"));
+        let fault = self.fault(at, &mut random, |scope| {
+            !matches!(scope, Scope::Agent(_)) && scope.covers(agent)
+        });
+        match fault {
+            Some(Kind::DeadToken) => Some(false),
+            Some(
+                Kind::Unreachable | Kind::ServerError { .. } | Kind::Reset | Kind::Hang { .. },
+            ) => None,
+            _ => Some(true),
+        }
+    }
+
+    fn fault(
+        &self,
+        at: Nanos,
+        random: &mut Random,
+        covers: impl Fn(Scope) -> bool,
+    ) -> Option<Kind> {
+        let strikes = |fault: &&Fault| {
+            (fault.from..fault.to).contains(&at)
+                && covers(fault.scope)
+                && random.chance(fault.percent)
+        };
+        self.faults.iter().find(strikes).map(|fault| fault.kind)
+    }
+
+    /// What is drawn follows from who calls, not from the order of calls at one instant.
+    fn dice(&self, what: &str) -> Random {
+        let hash = what
+            .bytes()
+            .fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        Random::new(hash)
+    }
+}
+
+fn answer(fault: Option<Kind>, wall: Nanos, random: &mut Random) -> (Outcome, Nanos) {
+    let slow = random.chance(20);
+    let latency = match slow {
+        true => random.between(4 * SECOND, 10 * SECOND),
+        false => random.between(5 * MILLISECOND, 400 * MILLISECOND),
+    };
+    let after = |seconds: Option<u64>| seconds.map(|it| RetryAfter::Delay(Duration::from_secs(it)));
+    let unknown = Outcome::Failed {
+        reached: Reached::Unknown,
+        retry_after: None,
+    };
+    let outcome = match fault {
+        None => Outcome::Accepted(Acceptance::default()),
+        Some(Kind::Unreachable) => Outcome::Failed {
+            reached: Reached::No,
+            retry_after: None,
+        },
+        Some(Kind::ServerError { retry_after }) => Outcome::Failed {
+            reached: Reached::Unknown,
+            retry_after: after(retry_after),
+        },
+        Some(Kind::Reset) => unknown,
+        Some(Kind::Hang { .. }) => return (unknown, 60 * SECOND),
+        Some(Kind::Limited {
+            retry_after: Some(seconds),
+            as_date: true,
+        }) => {
+            let at = wall + latency + i64::try_from(seconds).expect("short") * SECOND;
+            let at = Timestamp::from_nanosecond(at.into()).expect("in range");
+            Outcome::RateLimited(Some(RetryAfter::At(at)))
+        }
+        Some(Kind::Limited { retry_after, .. }) => Outcome::RateLimited(after(retry_after)),
+        Some(Kind::DeadToken) => Outcome::TokenRefused { newer_token: false },
+        Some(Kind::RefusedTrigger) => Outcome::TriggerRefused,
+        Some(Kind::NotRunnable) => Outcome::NotRunnable,
+        Some(Kind::Rejected) => Outcome::Rejected,
+    };
+    (outcome, latency)
+}
