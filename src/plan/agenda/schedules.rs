@@ -453,7 +453,8 @@ impl Agenda {
         let catch_up = entry.schedule.policies.missed.catch_up;
         let schedule = entry.schedule.clone();
         let missed = earlier(now.wall, LATE) > delivery.due_at;
-        let is_caught_up = still_owed && missed && catch_up != CatchUp::None;
+        let gives_way = still_owed && missed && has_enough_newer(&schedule, scheduled_at, now);
+        let is_caught_up = still_owed && missed && catch_up != CatchUp::None && !gives_way;
         let delivery = match is_caught_up {
             true => self.reopen(&schedule, &delivery, now),
             false => delivery,
@@ -468,6 +469,8 @@ impl Agenda {
             self.end(key, Verdict::Skipped(Skip::Removed), None, now);
         } else if missed && catch_up == CatchUp::None {
             self.end(key, Verdict::Skipped(Skip::Missed), None, now);
+        } else if gives_way {
+            self.end(key, Verdict::Skipped(Skip::Superseded), None, now);
         }
     }
 
@@ -520,6 +523,19 @@ fn next_of(schedule: &Schedule, place: Timestamp) -> Option<Slot> {
         .enabled
         .then(|| schedule.recurrence.next_after(place))
         .flatten()
+}
+
+/// Whether under `all` as many newer ones are missed as are caught up at most (SEMANTICS.md 8). The
+/// jitter may let some of them be on time still: those don't count.
+fn has_enough_newer(schedule: &Schedule, at: Timestamp, now: Moment) -> bool {
+    let CatchUp::All { at_most, .. } = schedule.policies.missed.catch_up else {
+        return false;
+    };
+    let missed_until = earlier(earlier(now.wall, LATE), schedule.jitter);
+    let newer = schedule
+        .recurrence
+        .newest(at_most as usize, at, missed_until);
+    newer.len() >= at_most as usize
 }
 
 /// The first window starts at the schedule's previous scheduled time (SEMANTICS.md 13).

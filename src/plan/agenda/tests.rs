@@ -698,6 +698,29 @@ fn s10_what_expired_during_a_stop_is_not_sent_once_more() {
 }
 
 #[test]
+fn s8_what_was_written_ahead_before_a_kill_counts_among_the_newest() {
+    let hourly = with_catch_up(
+        "a",
+        "0 9-23 * * *",
+        CatchUp::All {
+            at_most: 2,
+            spacing: Duration::ZERO,
+        },
+    );
+    let remembered = left_at_nine(hourly.clone(), "2026-11-23T08:59:55Z", 0);
+    let mut world = World::restarted("2026-11-23T11:20:00Z", remembered);
+    world.put(hourly);
+    world.live_until("2026-11-23T11:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T11:20:00 skipped a-20261123T0900: superseded (outcome unknown)
+    23T11:20:00 send a-20261123T1000 #1 (08:59-10:00 missed 1)
+    23T11:20:00 accepted a-20261123T1000
+    23T11:20:00 send a-20261123T1100 #1 (10:00-11:00 missed 0)
+    23T11:20:00 accepted a-20261123T1100
+    ");
+}
+
+#[test]
 fn s10_what_expired_while_the_process_was_stopped_is_not_sent() {
     let mut jittered = daily_for_a_minute();
     jittered.jitter = Duration::from_secs(30);
