@@ -260,7 +260,7 @@ fn line(random: &mut Random, seldom: bool) -> Line {
         month: Field::Any,
         weekday: Field::Any,
     };
-    let kind = match seldom && !random.chance(1) {
+    let kind = match seldom && !random.chance(3) {
         true => random.pick(&[6, 7, 9]),
         false => random.between(0, 9),
     };
