@@ -22,13 +22,21 @@ pub enum LedgerError {
     #[error("there is no ledger in `{}`; `triggerd run` makes one; where it lies elsewhere, say so with `--state`", folder.display())]
     Missing { folder: PathBuf },
     #[error(
-        "the ledger `{}` can't be made or brought up to date: {cause}; free space on its file system and make it writable", path.display()
+        "the ledger `{}` can't be made or brought up to date: {cause}; {way_out}", path.display()
     )]
-    NotPrepared { path: PathBuf, cause: String },
+    NotPrepared {
+        path: PathBuf,
+        cause: String,
+        way_out: String,
+    },
     #[error(
-        "the ledger `{}` can't be read: {cause}; give it and its folder to the user that runs triggerd, and look for disk errors with `dmesg`", path.display()
+        "the ledger `{}` can't be read: {cause}; {way_out}", path.display()
     )]
-    Unreadable { path: PathBuf, cause: String },
+    Unreadable {
+        path: PathBuf,
+        cause: String,
+        way_out: String,
+    },
     #[error(
         "`{}` is no ledger of triggerd; move it away, or set another `state`", path.display()
     )]

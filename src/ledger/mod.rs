@@ -44,7 +44,8 @@ pub struct Receipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Durable,
-    /// The disk refused: kept in memory, and written when it can be.
+    /// The disk refused: kept in memory, and written when it can be. Or the ledger refused the fact
+    /// for what it says, and never has it.
     InMemory,
     /// The occurrence has a delivery already: nothing was written, neither for this fact nor for
     /// later ones of the same batch about it.

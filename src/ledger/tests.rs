@@ -487,6 +487,137 @@ async fn a_disk_that_refuses_keeps_nothing_from_firing_and_gets_everything_later
     assert_eq!(hours, [at("08:00:00"), at("09:00:00")]);
 }
 
+/// A ledger file, and what refuses in it each skip for this reason.
+fn refusing_skips_for(why: Skip, state: &State) {
+    state.record(vec![]);
+    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
+    file.execute_batch(&format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON skips WHEN new.why = '{}'
+         BEGIN SELECT RAISE(ABORT, 'no such skip'); END",
+        why.word()
+    ))
+    .unwrap();
+}
+
+fn skip_at(hour: i8, why: Skip) -> Fact {
+    Fact::Skipped(Skipped {
+        schedule: id("a"),
+        why,
+        first: at(&format!("{hour:02}:00:00")),
+        last: at(&format!("{hour:02}:00:00")),
+        count: 1,
+        at: at(&format!("{hour:02}:00:01")),
+    })
+}
+
+#[test]
+fn a_fact_that_is_refused_for_what_it_says_is_left_out_and_the_rest_is_written() {
+    let state = State::new();
+    refusing_skips_for(Skip::Limit, &state);
+    let standings = state.record(vec![
+        skip_at(7, Skip::Paused),
+        skip_at(8, Skip::Limit),
+        Fact::WrittenAhead(delivery(9)),
+    ]);
+    let [durable, in_memory] = [Standing::Durable, Standing::InMemory];
+    assert_eq!(standings, [durable, in_memory, durable]);
+    let history = Reader::open(state.path())
+        .unwrap()
+        .history(&Filter {
+            schedule: None,
+            limit: 10,
+        })
+        .unwrap();
+    assert_eq!(history.len(), 2, "{history:?}");
+    assert_eq!(state.remembered("10:00:00").open.len(), 1);
+}
+
+#[test]
+fn what_a_full_disk_kept_waiting_is_written_around_a_refused_fact() {
+    let state = State::new();
+    refusing_skips_for(Skip::Limit, &state);
+    let store = Store::open(state.path()).unwrap();
+    store.refuse_growth(true);
+    let (sender, mut receipts) = unbounded_channel();
+    let mut writer = Writer::new(store, sender);
+    let big = Arc::new(Delivery {
+        body: Body::new("x".repeat(1 << 20)),
+        ..(*delivery(9)).clone()
+    });
+    writer.take(Command::Append(vec![
+        Fact::WrittenAhead(big),
+        skip_at(8, Skip::Limit),
+    ]));
+    writer.save();
+    assert_eq!(receipts.try_recv().unwrap().len(), 2);
+    writer.take(Command::Hook(Box::new(|store| store.refuse_growth(false))));
+    writer.close().unwrap();
+    assert_eq!(state.remembered("10:00:00").open.len(), 1);
+}
+
+#[test]
+fn a_step_back_into_skips_that_are_closer_than_can_be_told_blocks_nothing() {
+    let state = State::new();
+    let crowd = Skipped {
+        schedule: id("a"),
+        why: Skip::Missed,
+        first: at("09:00:00"),
+        last: at("09:00:00.000000002"),
+        count: 10,
+        at: at("09:10:00"),
+    };
+    let standings = state.record(vec![
+        began(),
+        Fact::Skipped(crowd),
+        Fact::Rewound {
+            to: at("09:00:00.000000001"),
+        },
+    ]);
+    assert_eq!(standings, [Standing::Durable; 3]);
+}
+
+/// A link in the place of `-shm` keeps SQLite from making one, as a full or read-only disk does.
+fn block_shm(state: &State, block: bool) {
+    let shm = state.path().join("ledger.db-shm");
+    if block {
+        std::os::unix::fs::symlink("nowhere", shm).unwrap();
+    } else {
+        fs::remove_file(shm).unwrap();
+    }
+}
+
+#[test]
+fn a_ledger_opened_for_reading_says_why_and_is_written_once_it_can_be() {
+    let state = State::new();
+    state.record(vec![Fact::WrittenAhead(delivery(8))]);
+    block_shm(&state, true);
+    let mut store = Store::open(state.path()).unwrap();
+    let refusal = store.write(|_| Ok(())).unwrap_err();
+    assert_eq!(refusal.cause, "unable to open database file");
+    let refusal = store.reopen_to_write().unwrap_err();
+    assert_eq!(refusal.cause, "unable to open database file");
+    let nothing = std::collections::HashSet::new();
+    assert!(store.knows(&delivery(8).idempotency_key, &nothing));
+    block_shm(&state, false);
+    store.reopen_to_write().unwrap();
+    store
+        .write(|ledger| ledger.record(&Fact::WrittenAhead(delivery(9))))
+        .unwrap();
+    assert!(store.knows(&delivery(9).idempotency_key, &nothing));
+}
+
+#[test]
+fn a_log_that_cannot_be_read_for_want_of_a_shm_has_a_way_out() {
+    let state = State::new();
+    let (_ledger, ..) = state.open("07:00:00");
+    let copy = State::new();
+    for name in ["ledger.db", "ledger.db-wal"] {
+        fs::copy(state.path().join(name), copy.path().join(name)).unwrap();
+    }
+    block_shm(&copy, true);
+    insta::assert_snapshot!(copy.error(), @"the ledger `STATE/ledger.db` can't be read: unable to open database file; a part of it is in `STATE/ledger.db-wal`, which can be read only where a `-shm` can be made beside it: make its folder writable, or set `state` to a copy of the folder that is");
+}
+
 #[test]
 fn files_are_for_their_owner_alone() {
     let state = State::new();

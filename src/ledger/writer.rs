@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::error::CloseError;
-use super::sqlite::{Pruned, Refusal, Store, Written};
+use super::sqlite::{Pruned, Recorded, Recording, Refusal, Store, Written};
 use super::{Receipt, Standing};
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
@@ -129,13 +129,16 @@ impl Writer {
             }
         }
         while !self.queue.is_empty() {
-            let (batches, standings) = write_front(&mut self.store, &self.queue)?;
+            let front = write_front(&mut self.store, &self.queue)?;
+            for refused in &front.refused {
+                refused.tell();
+            }
             let receipts = self
                 .queue
-                .drain(..batches)
+                .drain(..front.batches)
                 .filter(|batch| !batch.told)
                 .flat_map(|batch| batch.facts)
-                .zip(standings)
+                .zip(front.standings)
                 .map(|(fact, standing)| Receipt { fact, standing })
                 .collect();
             self.send(receipts);
@@ -237,42 +240,82 @@ enum Wake {
     Stop,
 }
 
-/// Writes batches from the front of the queue in one transaction. Gives how many they were, and the
-/// standing of each fact whose receipt has not gone out.
-fn write_front(
-    store: &mut Store,
+/// What was written from the front of the queue in one transaction.
+#[derive(Default)]
+struct Front {
+    batches: usize,
+    /// Of each fact whose receipt has not gone out.
+    standings: Vec<Standing>,
+    refused: Vec<RefusedFact>,
+}
+
+/// Left out of the ledger, so that the rest goes on.
+struct RefusedFact {
+    what: &'static str,
+    key: Option<IdempotencyKey>,
+    cause: String,
+}
+
+impl RefusedFact {
+    fn tell(&self) {
+        tracing::error!(
+            fact = self.what,
+            idempotency_key = self.key.as_ref().map(tracing::field::display),
+            cause = self.cause,
+            "the ledger refuses a fact for what it says and goes on without it: report it as a defect of triggerd"
+        );
+    }
+}
+
+fn write_front(store: &mut Store, queue: &VecDeque<Batch>) -> Result<Front, Refusal> {
+    match store.write(|ledger| fill(ledger, queue, Recording::record)) {
+        Err(refusal) if refusal.is_for_content => {
+            store.write(|ledger| fill(ledger, queue, Recording::record_apart))
+        }
+        written => written,
+    }
+}
+
+fn fill<'a>(
+    ledger: &mut Recording<'a>,
     queue: &VecDeque<Batch>,
-) -> Result<(usize, Vec<Standing>), Refusal> {
-    store.write(|ledger| {
-        let mut standings = Vec::new();
-        let mut known = HashSet::new();
-        let mut facts = 0;
-        let mut batches = 0;
-        for batch in queue {
-            for fact in &batch.facts {
-                if fact.key().is_some_and(|key| known.contains(key)) && !batch.told {
-                    standings.push(Standing::AlreadyKnown);
-                    continue;
-                }
-                let standing = match ledger.record(fact)? {
-                    Written::Yes => Standing::Durable,
-                    Written::KeyIsKnown => Standing::AlreadyKnown,
-                };
-                if !batch.told {
-                    if standing == Standing::AlreadyKnown {
-                        known.extend(fact.key().cloned());
-                    }
-                    standings.push(standing);
-                }
+    record: impl Fn(&mut Recording<'a>, &Fact) -> Recorded<Written>,
+) -> Recorded<Front> {
+    let mut front = Front::default();
+    let mut known = HashSet::new();
+    let mut facts = 0;
+    for batch in queue {
+        for fact in &batch.facts {
+            if fact.key().is_some_and(|key| known.contains(key)) && !batch.told {
+                front.standings.push(Standing::AlreadyKnown);
+                continue;
             }
-            batches += 1;
-            facts += batch.facts.len();
-            if facts >= FACTS_AT_ONCE {
-                break;
+            let standing = match record(ledger, fact)? {
+                Written::Yes => Standing::Durable,
+                Written::KeyIsKnown => Standing::AlreadyKnown,
+                Written::Refused { cause } => {
+                    front.refused.push(RefusedFact {
+                        what: fact.word(),
+                        key: fact.key().cloned(),
+                        cause,
+                    });
+                    Standing::InMemory
+                }
+            };
+            if !batch.told {
+                if standing == Standing::AlreadyKnown {
+                    known.extend(fact.key().cloned());
+                }
+                front.standings.push(standing);
             }
         }
-        Ok((batches, standings))
-    })
+        front.batches += 1;
+        facts += batch.facts.len();
+        if facts >= FACTS_AT_ONCE {
+            break;
+        }
+    }
+    Ok(front)
 }
 
 impl Trouble {

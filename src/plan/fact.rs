@@ -127,6 +127,26 @@ impl Fact {
         }
     }
 
+    /// What kind it is, in the log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Fact::WrittenAhead(_) => "written_ahead",
+            Fact::Withdrawn(_) => "withdrawn",
+            Fact::Reopened(_) => "reopened",
+            Fact::Attempted(_) => "attempted",
+            Fact::Ended(_) => "ended",
+            Fact::Run(_) => "run",
+            Fact::Skipped(_) => "skipped",
+            Fact::Began { .. } => "began",
+            Fact::Ceased { .. } => "ceased",
+            Fact::InForce { .. } => "in_force",
+            Fact::Paused { .. } => "paused",
+            Fact::Resumed { .. } => "resumed",
+            Fact::SettledUntil(_) => "settled_until",
+            Fact::Rewound { .. } => "rewound",
+        }
+    }
+
     /// The delivery that it is about.
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {

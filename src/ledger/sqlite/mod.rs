@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::LedgerError;
-use record::{Marks, Recording};
+use record::Marks;
 
 mod prune;
 mod reader;
@@ -23,7 +23,10 @@ mod values;
 
 pub(super) use prune::Pruned;
 pub use reader::Reader;
-pub(super) use record::Written;
+pub(super) use record::{Recording, Written};
+
+/// What a step of a transaction gives.
+pub(super) type Recorded<T> = rusqlite::Result<T>;
 
 /// How long another program's lock is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
@@ -35,6 +38,8 @@ pub(super) struct Store {
     marks: Marks,
     /// What was written ahead of this instant is to be forgotten with the next thing that is written.
     forget_ahead_of: Option<Timestamp>,
+    /// Why it could be opened for reading only, where that is so.
+    read_only: Option<Refusal>,
 }
 
 impl Store {
@@ -50,7 +55,9 @@ impl Store {
         let path = path_in(folder);
         make_for_owner_alone(folder, &path)?;
         match Self::open_to_write(&path) {
-            Err(LedgerError::NotPrepared { cause, .. }) => Self::open_to_read(&path, &cause),
+            Err(LedgerError::NotPrepared { cause, way_out, .. }) => {
+                Self::open_to_read(&path, Refusal::of_disk(cause, way_out))
+            }
             opened => opened,
         }
     }
@@ -66,6 +73,7 @@ impl Store {
             return Err(LedgerError::NotPrepared {
                 path: path.to_owned(),
                 cause: "it is read-only".to_owned(),
+                way_out: way_out(Some(ErrorCode::ReadOnly), path),
             });
         }
         connection
@@ -85,16 +93,21 @@ impl Store {
         Self::new(connection, Some(path.to_owned())).map_err(failed)
     }
 
-    fn open_to_read(path: &Path, why_not_to_write: &str) -> Result<Self, LedgerError> {
+    fn open_to_read(path: &Path, why_not_to_write: Refusal) -> Result<Self, LedgerError> {
         let failed = |error| unreadable(path, &error);
         let connection = connect_to_read(path).map_err(failed)?;
         if schema::version(&connection, path, failed)? < schema::KNOWN {
             return Err(LedgerError::NotPrepared {
                 path: path.to_owned(),
-                cause: why_not_to_write.to_owned(),
+                cause: why_not_to_write.cause,
+                way_out: why_not_to_write.way_out,
             });
         }
-        Self::new(connection, Some(path.to_owned())).map_err(failed)
+        let store = Self::new(connection, Some(path.to_owned())).map_err(failed)?;
+        Ok(Self {
+            read_only: Some(why_not_to_write),
+            ..store
+        })
     }
 
     fn new(connection: Connection, path: Option<PathBuf>) -> rusqlite::Result<Self> {
@@ -104,6 +117,7 @@ impl Store {
             connection,
             path,
             forget_ahead_of: None,
+            read_only: None,
         })
     }
 
@@ -112,6 +126,9 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut Recording<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, Refusal> {
+        if let Some(refusal) = &self.read_only {
+            return Err(refusal.clone());
+        }
         self.try_write(work).map_err(|error| self.refusal(&error))
     }
 
@@ -139,24 +156,33 @@ impl Store {
 
     /// After a refusal: a ledger that was opened for reading only is opened again.
     pub(super) fn reopen_to_write(&mut self) -> Result<(), Refusal> {
-        let read_only = self
-            .connection
-            .is_readonly("main")
-            .map_err(|error| self.refusal(&error))?;
-        if let Some(path) = &self.path
-            && read_only
-        {
-            let again = Self::open_to_write(path).map_err(|error| Refusal {
-                way_out: way_out(None, self.path.as_deref()),
-                cause: match error {
-                    LedgerError::NotPrepared { cause, .. } => cause,
-                    error => error.to_string(),
-                },
-            })?;
-            self.connection = again.connection;
-            self.marks = again.marks;
+        let (Some(path), Some(_)) = (self.path.clone(), &self.read_only) else {
+            return Ok(());
+        };
+        // The old connection ends first: one that takes its file for unchanging is never to stand
+        // beside one that changes it.
+        self.connection = Connection::open_in_memory().expect("memory can be had");
+        match Self::open_to_write(&path) {
+            Ok(again) => {
+                self.connection = again.connection;
+                self.marks = again.marks;
+                self.read_only = None;
+                Ok(())
+            }
+            Err(error) => {
+                if let Ok(again) = connect_to_read(&path) {
+                    self.connection = again;
+                }
+                let refusal = match error {
+                    LedgerError::NotPrepared { cause, way_out, .. } => {
+                        Refusal::of_disk(cause, way_out)
+                    }
+                    error => Refusal::of_disk(error.to_string(), way_out(None, &path)),
+                };
+                self.read_only = Some(refusal.clone());
+                Err(refusal)
+            }
         }
-        Ok(())
     }
 
     /// Moves what the write-ahead log holds into the file, before it is closed.
@@ -176,9 +202,11 @@ impl Store {
     }
 
     fn refusal(&self, error: &rusqlite::Error) -> Refusal {
+        let path = self.path.as_deref().unwrap_or("memory".as_ref());
         Refusal {
             cause: error.to_string(),
-            way_out: way_out(error.sqlite_error_code(), self.path.as_deref()),
+            way_out: way_out(error.sqlite_error_code(), path),
+            is_for_content: is_for_content(error),
         }
     }
 }
@@ -188,22 +216,56 @@ impl Store {
 pub(super) struct Refusal {
     pub(super) cause: String,
     pub(super) way_out: String,
+    /// One of the facts is refused for what it says, and will be for ever.
+    pub(super) is_for_content: bool,
 }
 
-fn way_out(code: Option<ErrorCode>, path: Option<&Path>) -> String {
-    let path = path.unwrap_or(Path::new("memory")).display();
-    match code {
-        Some(ErrorCode::DiskFull) => format!("free space on the file system of `{path}`"),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!("end the program that holds it (`fuser -v {path}` names it)")
-        }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("`{path}` is damaged: stop triggerd and restore it from a backup")
-        }
-        _ => {
-            format!("make `{path}` and its folder writable, and look for disk errors with `dmesg`")
+impl Refusal {
+    fn of_disk(cause: String, way_out: String) -> Self {
+        Self {
+            cause,
+            way_out,
+            is_for_content: false,
         }
     }
+}
+
+fn is_for_content(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none_or(|code| {
+        matches!(
+            code,
+            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+        )
+    })
+}
+
+fn way_out(code: Option<ErrorCode>, path: &Path) -> String {
+    let named = path.display();
+    match code {
+        Some(ErrorCode::DiskFull) => free_space(path),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            format!("end the program that holds it (`fuser -v {named}` names it)")
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            format!("`{named}` is damaged: stop triggerd and restore it from a backup")
+        }
+        // SQLite names only a few of a full disk's failures as such.
+        _ if is_full(path) => free_space(path),
+        _ => {
+            format!("make `{named}` and its folder writable, and look for disk errors with `dmesg`")
+        }
+    }
+}
+
+fn free_space(path: &Path) -> String {
+    format!("free space on the file system of `{}`", path.display())
+}
+
+/// Whether the file system has less room than opening a ledger takes.
+fn is_full(path: &Path) -> bool {
+    const NEEDED: u64 = 64 * 1024;
+    let folder = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(folder).is_ok_and(|it| it.f_bavail.saturating_mul(it.f_frsize) < NEEDED)
 }
 
 fn path_in(folder: &Path) -> PathBuf {
@@ -226,6 +288,10 @@ fn make_for_owner_alone(folder: &Path, path: &Path) -> Result<(), LedgerError> {
             made.map_err(|error| LedgerError::NotPrepared {
                 path: path.to_owned(),
                 cause: error.to_string(),
+                way_out: match error.kind() {
+                    ErrorKind::StorageFull => free_space(path),
+                    _ => way_out(None, path),
+                },
             })?;
             0
         }
@@ -233,11 +299,12 @@ fn make_for_owner_alone(folder: &Path, path: &Path) -> Result<(), LedgerError> {
             return Err(LedgerError::Unreadable {
                 path: path.to_owned(),
                 cause: error.to_string(),
+                way_out: GIVE_IT.to_owned(),
             });
         }
     };
     let log = log_of(path);
-    if length == 0 && fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+    if length == 0 && !is_empty(&log) {
         let cause = format!("it is empty, but `{}` is not", log.display());
         return Err(LedgerError::damaged(path, cause));
     }
@@ -248,6 +315,11 @@ fn make_for_owner_alone(folder: &Path, path: &Path) -> Result<(), LedgerError> {
 
 fn log_of(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
+}
+
+/// Or not there at all.
+fn is_empty(log: &Path) -> bool {
+    fs::metadata(log).map_or(true, |log| log.len() == 0)
 }
 
 fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
@@ -261,8 +333,7 @@ fn connect_to_read(path: &Path) -> rusqlite::Result<Connection> {
     connect(path, flags).or_else(|error: rusqlite::Error| {
         // SQLite wants a `-shm` beside a file with a write-ahead log, even to read it. Where none can
         // be made, the file alone says it all as long as the log is empty.
-        let log_is_empty = fs::metadata(log_of(path)).map_or(true, |log| log.len() == 0);
-        if !(cannot_be_written(&error) && log_is_empty) {
+        if !(cannot_be_written(&error) && is_empty(&log_of(path))) {
             return Err(error);
         }
         let unchanging = format!("file:{}?immutable=1", escaped(path));
@@ -295,10 +366,26 @@ fn not_prepared(path: &Path, error: &rusqlite::Error) -> LedgerError {
         LedgerError::NotPrepared {
             path: path.to_owned(),
             cause: error.to_string(),
+            way_out: way_out(error.sqlite_error_code(), path),
         }
     } else {
         unreadable(path, error)
     }
+}
+
+const GIVE_IT: &str =
+    "give it and its folder to the user that runs triggerd, and look for disk errors with `dmesg`";
+
+fn way_out_to_read(path: &Path) -> String {
+    let log = log_of(path);
+    if is_empty(&log) {
+        return GIVE_IT.to_owned();
+    }
+    format!(
+        "a part of it is in `{}`, which can be read only where a `-shm` can be made beside it: \
+         make its folder writable, or set `state` to a copy of the folder that is",
+        log.display()
+    )
 }
 
 fn unreadable(path: &Path, error: &rusqlite::Error) -> LedgerError {
@@ -312,7 +399,23 @@ fn unreadable(path: &Path, error: &rusqlite::Error) -> LedgerError {
         _ if cannot_be_written(error) => LedgerError::Unreadable {
             path: path.to_owned(),
             cause: error.to_string(),
+            way_out: way_out_to_read(path),
         },
         _ => LedgerError::damaged(path, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_free_the_way_out_is_space_whatever_sqlite_says() {
+        // `/proc` has no room for anything.
+        let path = Path::new("/proc/ledger.db");
+        assert_eq!(
+            way_out(Some(ErrorCode::SystemIoFailure), path),
+            "free space on the file system of `/proc/ledger.db`"
+        );
     }
 }

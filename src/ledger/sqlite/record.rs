@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::is_for_content;
 use super::values::{At, Count, Length, origin_word, reason, scope_name, token_agent};
 use crate::failpoint;
 use crate::plan::delivery::{Delivery, Skip, Verdict, later};
@@ -60,11 +61,15 @@ impl Marks {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ledger) enum Written {
     Yes,
     /// The occurrence has a delivery already: nothing was written.
     KeyIsKnown,
+    /// SQLite refuses the fact for what it says: nothing was written, and trying again is no use.
+    Refused {
+        cause: String,
+    },
 }
 
 /// One transaction being filled.
@@ -86,8 +91,25 @@ impl<'a> Recording<'a> {
         self.connection
     }
 
-    /// Never refuses a fact for what it says: one that came back each time would keep all that
-    /// comes after it from the disk.
+    /// As `record`, but a fact that is refused for what it says spoils nothing else: one that came
+    /// back each time would keep all that comes after it from the disk.
+    pub(in crate::ledger) fn record_apart(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
+        let marks = self.marks;
+        self.connection.execute_batch("SAVEPOINT apart")?;
+        let written = match self.record(fact) {
+            Err(error) if is_for_content(&error) => {
+                self.marks = marks;
+                self.connection.execute_batch("ROLLBACK TO apart")?;
+                Written::Refused {
+                    cause: error.to_string(),
+                }
+            }
+            written => written?,
+        };
+        self.connection.execute_batch("RELEASE apart")?;
+        Ok(written)
+    }
+
     pub(in crate::ledger) fn record(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
         match fact {
             Fact::WrittenAhead(delivery) => return self.write_ahead(delivery),
@@ -420,7 +442,8 @@ impl<'a> Recording<'a> {
         // Of a row that spans it, as many are kept as lie before it when all are equally far apart:
         // exact for most schedules, and never more than there were.
         self.connection.execute(
-            "UPDATE skips SET last = ?1, count = 1 + (?1 - first) / ((last - first) / (count - 1))
+            "UPDATE skips SET last = ?1,
+                 count = 1 + (?1 - first) / max(1, (last - first) / (count - 1))
              WHERE why IN (?2, ?3) AND first <= ?1 AND last > ?1 AND count > 1",
             params![At(to), owed_again[0], owed_again[1]],
         )?;
