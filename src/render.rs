@@ -1,6 +1,7 @@
 //! How problems look: drawn as the compiler draws them, or as JSON. It knows no I/O.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -23,6 +24,7 @@ pub fn problem(problem: &Problem, text: Option<&str>, colour: bool) -> String {
         .span
         .clone()
         .zip(text.as_deref())
+        .map(|(span, text)| without_mark(span, text))
         .filter(|(span, text)| text.get(span.clone()).is_some());
     let mut group: Group<'_> = level
         .primary_title(problem.message.as_str())
@@ -111,8 +113,23 @@ impl JsonProblem {
     }
 }
 
+/// A byte order mark takes no column.
+const MARK: char = '\u{feff}';
+
+fn without_mark(span: Range<usize>, text: &str) -> (Range<usize>, &str) {
+    match text.strip_prefix(MARK) {
+        Some(rest) => {
+            let mark = MARK.len_utf8();
+            let span = span.start.saturating_sub(mark)..span.end.saturating_sub(mark);
+            (span, rest)
+        }
+        None => (span, text),
+    }
+}
+
 /// Both from 1; `None` if `at` is not a place in `text`.
 pub fn line_and_column(text: &str, at: usize) -> Option<(usize, usize)> {
+    let (Range { start: at, .. }, text) = without_mark(at..at, text);
     let before = text.get(..at)?;
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = before.matches('\n').count() + 1;
@@ -141,6 +158,21 @@ mod tests {
           |
           = help: for one minute past the hour write `1 7 * * 1-5`
         "#);
+    }
+
+    #[test]
+    fn a_byte_order_mark_takes_no_column() {
+        let text = "\u{feff}crom = 1\nat = 2\n";
+        let it = Problem::error(Path::new("a.toml"), "unknown key `crom`").at(3..7);
+        insta::assert_snapshot!(problem(&it, Some(text), false), @"
+        error: unknown key `crom`
+         --> a.toml:1:1
+          |
+        1 | crom = 1
+          | ^^^^
+        ");
+        assert_eq!(line_and_column(text, 3), Some((1, 1)));
+        assert_eq!(line_and_column(text, 12), Some((2, 1)));
     }
 
     #[test]

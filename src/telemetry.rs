@@ -462,6 +462,9 @@ impl Tally {
 
 /// What a look at the files found. `text_of` gives a file's text, for line and column.
 pub fn loaded(report: &Report, text_of: impl Fn(&Path) -> Option<String>) {
+    if report.folder_is_back {
+        info!("the schedules folder can be read again");
+    }
     problems(&report.problems, text_of);
     let changes = [
         ("added", &report.added),
@@ -480,7 +483,8 @@ pub fn loaded(report: &Report, text_of: impl Fn(&Path) -> Option<String>) {
     }
 }
 
-/// A line for each problem; notes are for `check`, and told here at `debug` only.
+/// A line for each problem. Notes are for `check`, and told here at `debug` only, unless something
+/// that the file asks for is not done.
 pub fn problems(problems: &[Problem], text_of: impl Fn(&Path) -> Option<String>) {
     for problem in problems {
         let text = text_of(&problem.path);
@@ -504,6 +508,7 @@ pub fn problems(problems: &[Problem], text_of: impl Fn(&Path) -> Option<String>)
         match problem.severity {
             Severity::Error => line!(error),
             Severity::Warning => line!(warn),
+            Severity::Note if problem.is_unmet => line!(info),
             Severity::Note => line!(debug),
         }
     }

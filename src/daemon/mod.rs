@@ -89,7 +89,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     systemd::survive_file_size_limit().map_err(RunError::Signal)?;
     let now = clock.now();
     let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
-    reload::look_at_tokens(&tokens, &settings.tokens);
+    reload::look_at_tokens(&tokens, &settings.tokens, telemetry.dry_run);
 
     let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
     if let Place::Folder(folder) = &place {

@@ -205,14 +205,17 @@ impl<C: Clock> Reloader<C> {
     }
 }
 
-/// Says which tokens can't be read, or look wrong. Neither stops anything.
-pub fn look_at_tokens(tokens: &Tokens, sources: &BTreeMap<TokenId, TokenSource>) {
+/// Says which tokens can't be read, or look wrong. Neither stops anything, and a dry run needs none.
+pub fn look_at_tokens(tokens: &Tokens, sources: &BTreeMap<TokenId, TokenSource>, is_dry_run: bool) {
     for id in sources.keys() {
         match tokens.current(id) {
             Ok(secret) => {
                 if let Some(warning) = form_warning(&secret) {
                     tracing::warn!(token = %id, "{warning}");
                 }
+            }
+            Err(error) if is_dry_run => {
+                tracing::warn!(token = %id, "{error}; a dry run goes on without it");
             }
             Err(error) => tracing::error!(token = %id, "{error}; its deliveries wait until then"),
         }

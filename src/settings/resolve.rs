@@ -375,7 +375,7 @@ impl Resolver<'_> {
         ] {
             if place.is_some() {
                 let problem = Problem::note(&self.path, format!("`{key}` is not in force yet"));
-                self.problems.push(problem.at(place));
+                self.problems.push(problem.at(place).unmet());
             }
         }
     }

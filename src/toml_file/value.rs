@@ -84,8 +84,12 @@ impl FromToml for Duration {
     const KIND: Kind = Kind::Length;
 
     fn from_toml(_: &str, value: &Spanned<DeValue<'_>>) -> Result<Self, Unwanted> {
-        let length = value.get_ref().as_str().and_then(duration);
-        length.ok_or_else(|| {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        duration(text).ok_or_else(|| {
+            if milliseconds(text).is_some() {
+                return Unwanted::from("a length of time of at most 100 years")
+                    .help("write a shorter one, such as \"90d\"");
+            }
             let unwanted: Unwanted =
                 "a length of time such as \"10s\", \"1h30m\" or \"90d\"".into();
             match value.get_ref() {
@@ -218,10 +222,20 @@ fn shortened(string: &str) -> String {
     shortened.escape_debug().to_string()
 }
 
-/// `1h30m`: numbers with their units, nothing between them.
+/// `1h30m`: numbers with their units, nothing between them. At most 100 years.
 pub fn duration(text: &str) -> Option<Duration> {
+    let a_century = Duration::from_secs(100 * 366 * 86_400);
+    let length = Duration::from_millis(milliseconds(text)?);
+    (length <= a_century).then_some(length)
+}
+
+/// However long, up to the longest that there can be.
+fn milliseconds(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
     let mut rest = text;
-    let mut total = Duration::ZERO;
+    let mut total: u64 = 0;
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit_on) = rest.split_at(digits);
@@ -239,12 +253,15 @@ pub fn duration(text: &str) -> Option<Duration> {
             "w" => 604_800_000,
             _ => return None,
         };
-        let number: u64 = number.parse().ok()?;
-        total = total.checked_add(Duration::from_millis(number.checked_mul(milliseconds)?))?;
+        if number.is_empty() {
+            return None;
+        }
+        // Of nothing but digits, it can only be too long.
+        let number: u64 = number.parse().unwrap_or(u64::MAX);
+        total = total.saturating_add(number.saturating_mul(milliseconds));
         rest = next;
     }
-    let a_century = Duration::from_secs(100 * 366 * 86_400);
-    (!text.is_empty() && total <= a_century).then_some(total)
+    Some(total)
 }
 
 /// A length as a file would say it: `1h30m`.
@@ -296,6 +313,9 @@ mod tests {
         check("10S", None);
         check("99999999999999999999s", None);
         check("999999d", None);
+        check("18446744073709551615ms1w", None);
+        check("36600d", Some(3_162_240_000_000));
+        check("36601d", None);
     }
 
     #[test]

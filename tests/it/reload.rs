@@ -301,6 +301,7 @@ async fn a_folder_that_goes_and_comes_back_ends_nothing() {
     // Longer than after what a file would be gone.
     world.until_more_effects(3).await;
     fs::rename(world.path("away"), world.path("schedules")).expect("a rename");
+    daemon.says("the schedules folder can be read again");
     world.schedule("a", &every_second("after"));
     daemon.until(|line| reloaded(line, "changed", "a"));
     world.until_effect(|it| it.input == "after").await;

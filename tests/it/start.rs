@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Output;
 
-use crate::support::{EVERY_SECOND, World};
+use crate::support::{Daemon, EVERY_SECOND, World};
 
 /// The one line that a refused start ends with.
 #[track_caller]
@@ -117,4 +117,36 @@ async fn a_ledger_of_a_newer_version() {
     drop(ledger);
     let what = "has schema 99, written by triggerd";
     check_ledger_refused(&world, what, "run the newer triggerd").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_in_force_yet_stands_in_the_log() {
+    let world = World::new().await;
+    world.settings("[http]\nlisten = \"127.0.0.1:0\"\n");
+    world.schedule("a", EVERY_SECOND);
+    let daemon = world.daemon();
+    daemon.says("trigger accepted");
+    let (_, log) = daemon.terminate();
+    let told: Vec<_> = log
+        .iter()
+        .filter(|line| line["message"] == "schedule file has a problem")
+        .map(|line| (line["level"].as_str(), line["problem"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [(Some("INFO"), Some("`[http]` is not in force yet"))]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_needs_no_token() {
+    let world = World::new().await;
+    world.schedule("a", EVERY_SECOND);
+    let mut command = world.command(&["run", "--dry-run", "--log-format", "json"]);
+    command.env_remove("WORKSPACE_AGENT_ACCESS_TOKEN");
+    let daemon = Daemon::start(command);
+    daemon.until(|line| line["message"] == "dry run: would trigger");
+    let (_, log) = daemon.terminate();
+    let errors = log.iter().filter(|line| line["level"] == "ERROR");
+    assert_eq!(errors.count(), 0, "{log:#?}");
 }

@@ -56,6 +56,8 @@ pub struct Report {
     pub added: Vec<ScheduleId>,
     pub changed: Vec<ScheduleId>,
     pub removed: Vec<ScheduleId>,
+    /// The folder could not be read, and can be now.
+    pub folder_is_back: bool,
     /// Of the files that were looked at.
     pub problems: Vec<Problem>,
 }
@@ -186,6 +188,7 @@ impl Catalog {
             }
         };
         if self.folder_problem.take().is_some() {
+            report.folder_is_back = true;
             // It may have been away for long: files get their time to come back as well.
             for entry in self.files.values_mut() {
                 entry.missing_since = entry.missing_since.map(|_| now.boot);

@@ -72,6 +72,9 @@ fn told(report: &Report) -> String {
     ] {
         told.extend(ids.iter().map(|id| format!("{what} {id}")));
     }
+    if report.folder_is_back {
+        told.push("the folder is back".to_owned());
+    }
     told.extend(report.problems.iter().map(|it| it.message.clone()));
     let changes = report.added.len() + report.changed.len() + report.removed.len();
     assert_eq!(report.loaded.changes.len(), changes);
@@ -179,6 +182,7 @@ fn a_folder_that_is_not_there_ends_nothing() {
     assert_eq!(folder.look(), problem);
     assert_eq!(folder.catalog.next_gone(), None);
     fs::rename(&away, folder.path("")).unwrap();
+    assert_eq!(folder.look(), "the folder is back");
     assert_eq!(folder.look(), "");
     assert!(folder.catalog.get("a").is_some());
 }

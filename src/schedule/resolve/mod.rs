@@ -104,6 +104,8 @@ pub fn problems_of_defaults(path: &Path, raw: &RawSchedule) -> Vec<Problem> {
     resolver.policies(raw);
     resolver.conversation(raw);
     resolver.zone(&raw.timezone);
+    // Told, and there is nothing more to do about it here.
+    let _ = resolver.bounds_in_order(raw);
     if let Some(cron) = &raw.cron {
         resolver.cron("", cron);
     }

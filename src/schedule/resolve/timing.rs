@@ -55,16 +55,7 @@ impl Resolver {
             end,
             except,
         };
-        if let (Some(start), Some(end)) = (&raw.start, &raw.end)
-            && first_second(start.value) > last_second(end.value)
-        {
-            self.error(
-                end.span.clone(),
-                "`end` is before `start`",
-                "exchange them, or leave one out",
-            );
-            return None;
-        }
+        self.bounds_in_order(raw)?;
         if recurrence.next_after(now).is_none() {
             let local_now = recurrence.zone.tz.to_datetime(now);
             let ends_later = raw
@@ -81,6 +72,21 @@ impl Resolver {
             );
         }
         Some(recurrence)
+    }
+
+    /// `None`, and told, if nothing can lie between them.
+    pub(super) fn bounds_in_order(&mut self, raw: &RawSchedule) -> Option<()> {
+        if let (Some(start), Some(end)) = (&raw.start, &raw.end)
+            && first_second(start.value) > last_second(end.value)
+        {
+            self.error(
+                place(&raw.end).or(place(&raw.start)),
+                "`end` is before `start`",
+                "exchange them, or leave one out",
+            );
+            return None;
+        }
+        Some(())
     }
 
     pub(super) fn zone(&mut self, timezone: &Option<Field<String>>) -> Option<Zone> {
