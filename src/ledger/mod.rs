@@ -146,4 +146,4 @@ impl Drop for Ledger {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -22,6 +22,8 @@ use crate::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use crate::plan::window::Span;
 use crate::schedule::{ScheduleId, Target, TriggerId};
 
+pub(in crate::ledger) mod kept;
+
 fn at(text: &str) -> Timestamp {
     format!("2026-11-23T{text}Z").parse().unwrap()
 }
@@ -674,31 +676,6 @@ fn pruning_keeps_what_is_open_and_when_a_schedule_began() {
         state.remembered("12:00:00").schedules[0].began_at,
         at("07:30:00")
     );
-}
-
-/// After everything in the kept ledgers.
-const DAYS_LATER: jiff::SignedDuration = jiff::SignedDuration::from_hours(8 * 24);
-
-/// The ledger of each released schema opens with every row (RELIABILITY.md).
-#[test]
-fn the_first_schema_opens_with_every_row() {
-    let state = State::new();
-    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
-    file.execute_batch(include_str!("../../tests/files/ledger/0001.sql"))
-        .unwrap();
-    drop(file);
-    let place = Place::Folder(state.path().to_owned());
-    let (_ledger, remembered, _) = Ledger::open(&place, at("12:00:00") + DAYS_LATER).unwrap();
-    assert_eq!(remembered.schedules.len(), 1);
-    assert_eq!(remembered.open.len(), 1);
-    let history = Reader::open(state.path())
-        .unwrap()
-        .history(&Filter {
-            schedule: None,
-            limit: 10,
-        })
-        .unwrap();
-    assert_eq!(history.len(), 4);
 }
 
 #[test]

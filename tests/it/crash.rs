@@ -1,7 +1,9 @@
 //! Killed at the seams and started again: one key, the same bytes, one effect, one verdict, one line.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -74,6 +76,24 @@ async fn while_the_ledger_is_made() {
     world.schedule("a", &once(SOON));
     killed(dying_at(&world, "migration"));
     one_of_everything(&world, &[], world.daemon());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_ledger_is_brought_up_to_date() {
+    let world = World::new().await;
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/ledgers/0001.db");
+    fs::create_dir(world.path("state")).expect("a folder");
+    fs::copy(kept, world.path("state/ledger.db")).expect("a copy");
+    killed(dying_at(&world, "migration"));
+    let second = world.daemon();
+    second.says("triggerd started");
+    assert!(second.terminate().0.success());
+    let history = world.history();
+    for hour in [8, 9, 10, 11, 12, 16, 17] {
+        let request_id = format!("a-20261123T{hour:02}0000Z");
+        let is_there = history.iter().any(|it| it["request_id"] == request_id);
+        assert!(is_there, "{request_id} in {history:#?}");
+    }
 }
 
 async fn check_held(when: When, effects_before_death: usize) {

@@ -132,10 +132,7 @@ async fn what_is_not_in_force_yet_stands_in_the_log() {
         .filter(|line| line["message"] == "schedule file has a problem")
         .map(|line| (line["level"].as_str(), line["problem"].as_str()))
         .collect();
-    assert_eq!(
-        told,
-        [(Some("INFO"), Some("`[http]` is not in force yet"))]
-    );
+    assert_eq!(told, [(Some("INFO"), Some("`[http]` is not in force yet"))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

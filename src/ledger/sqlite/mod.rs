@@ -24,6 +24,8 @@ mod values;
 pub(super) use prune::Pruned;
 pub use reader::Reader;
 pub(super) use record::{Recording, Written};
+#[cfg(test)]
+pub(super) use schema::KNOWN;
 
 /// What a step of a transaction gives.
 pub(super) type Recorded<T> = rusqlite::Result<T>;

@@ -21,7 +21,7 @@ pub(super) const RUNS: u32 = 2;
 /// The first schema that knows pauses and former verdicts.
 pub(super) const PAUSES: u32 = 3;
 
-pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+pub(in crate::ledger) const KNOWN: u32 = MIGRATIONS.len() as u32;
 
 /// Tells our files from other SQLite files: `trgd`.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"trgd");
@@ -68,10 +68,20 @@ fn written_by(connection: &Connection) -> String {
         .unwrap_or_else(|| "another version".to_owned())
 }
 
-/// Brings the schema up to date, each step in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    apply(&MIGRATIONS, connection, || {
+        failpoint::pass(failpoint::MIGRATION);
+    })
+}
+
+/// Brings the schema up to date, each step in a transaction of its own.
+fn apply(
+    migrations: &[&str],
+    connection: &mut Connection,
+    before_commit: impl Fn(),
+) -> rusqlite::Result<()> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for (number, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
+    for (number, migration) in (1..).zip(migrations).skip(found as usize) {
         let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         step.execute_batch(migration)?;
         step.execute(
@@ -81,8 +91,60 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
         )?;
         step.pragma_update(None, "application_id", APPLICATION_ID)?;
         step.pragma_update(None, "user_version", number)?;
-        failpoint::pass(failpoint::MIGRATION);
+        before_commit();
         step.commit()?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ledger::sqlite::Store;
+    use crate::ledger::tests::kept::{copy_into, files_of, rows_of};
+
+    #[test]
+    fn killed_in_the_middle_of_a_migration_it_has_every_row_and_is_migrated_later() {
+        let before = files_of(KNOWN);
+        let rows = rows_of(&before);
+        let folder = tempfile::tempdir().unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        copy_into(&before, folder.path());
+        let mut next = MIGRATIONS.to_vec();
+        next.push(
+            "ALTER TABLE deliveries ADD COLUMN cost INTEGER;
+             UPDATE deliveries SET cost = 1, detail = NULL;
+             DELETE FROM attempts;",
+        );
+
+        let mut connection = Connection::open(folder.path().join("ledger.db")).unwrap();
+        // What would be on the disk if the process died here.
+        let die = || {
+            connection_files(folder.path()).for_each(|name| {
+                fs::copy(folder.path().join(&name), killed.path().join(&name)).unwrap();
+            });
+        };
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .unwrap();
+        // So small a cache that unfinished work reaches the disk as well.
+        connection.pragma_update(None, "cache_size", 1).unwrap();
+        apply(&next, &mut connection, die).unwrap();
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        assert_eq!(version, Ok(KNOWN + 1));
+
+        assert_eq!(rows_of(&killed.path().join("ledger.db")), rows);
+        drop(Store::open(killed.path()).unwrap());
+        assert_eq!(rows_of(&killed.path().join("ledger.db")), rows);
+        let mut connection = Connection::open(killed.path().join("ledger.db")).unwrap();
+        apply(&next, &mut connection, || {}).unwrap();
+    }
+
+    fn connection_files(folder: &Path) -> impl Iterator<Item = String> {
+        let names = ["ledger.db", "ledger.db-wal"].map(str::to_owned);
+        let folder = folder.to_owned();
+        names.into_iter().filter(move |it| folder.join(it).exists())
+    }
 }
