@@ -220,7 +220,7 @@ impl Template {
 
 impl TemplateError {
     fn new(error: &minijinja::Error, source: &str) -> Self {
-        let range = error.range();
+        let range = error.range().map(|range| of_characters(source, range));
         let detail = error
             .detail()
             .map_or_else(|| error.kind().to_string(), str::to_owned);
@@ -264,6 +264,14 @@ impl TemplateError {
             range,
         }
     }
+}
+
+/// The characters that have some of these bytes: the engine takes a wrong one for a byte.
+fn of_characters(source: &str, range: Range<usize>) -> Range<usize> {
+    let is_boundary = |at: &usize| source.is_char_boundary(*at);
+    let start = (0..=range.start).rev().find(is_boundary);
+    let end = (range.end..source.len()).find(is_boundary);
+    start.unwrap_or(0)..end.unwrap_or(source.len())
 }
 
 /// Where a template first says `name` as a whole word inside `{{ … }}` or `{% … %}`.
@@ -391,6 +399,12 @@ mod tests {
             .and_then(|it| it.render(&variables()))
             .unwrap_err();
         assert_eq!(error.range, Some(6..12));
+    }
+
+    #[test]
+    fn a_wrong_character_is_underlined_whole() {
+        let error = Template::parse("é{{ reqé }}").unwrap_err();
+        assert_eq!(error.range, Some(8..10));
     }
 
     #[test]

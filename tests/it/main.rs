@@ -6,7 +6,6 @@ mod delivery;
 mod docs;
 mod faults;
 mod files;
-mod fuzz;
 mod laws;
 mod reload;
 mod runs;

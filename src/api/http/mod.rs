@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, redirect, retry};
+use reqwest::{
+    Certificate, Client, Proxy, RequestBuilder, Response, StatusCode, Url, redirect, retry,
+};
 
 use super::base_url::BaseUrl;
 use super::token::{Secret, TokenId, Tokens};
@@ -226,6 +228,26 @@ impl TriggerApi for HttpApi {
         let reply = self.send(call, &token).await;
         answer::of_run(reply, &Quote::hiding(&token, ""))
     }
+}
+
+/// What an answer to a trigger means, whoever brought it: all of the client but the network.
+///
+/// # Panics
+/// If `status` is none of HTTP's.
+pub fn understand(
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    token: &Secret,
+    request_body: &str,
+) -> Answer {
+    let reply = Reply {
+        url: Url::parse("https://api.invalid/").expect("it is an address"),
+        status: StatusCode::from_u16(status).expect("a status of HTTP"),
+        headers,
+        body,
+    };
+    answer::of_trigger(Ok(reply), &Quote::hiding(token, request_body))
 }
 
 fn certificates(ca_file: Option<&Path>) -> Result<Vec<Certificate>, HttpError> {

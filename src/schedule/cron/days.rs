@@ -2,6 +2,8 @@
 
 use jiff::civil::Date;
 
+use super::steps;
+
 /// Sets of numbers: bit n stands for n. Months and dates count from 1, weekdays from Sunday, 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Days {
@@ -39,6 +41,7 @@ impl Days {
         let mut not_before = !0 << from.day();
         let mut month = from.first_of_month();
         loop {
+            steps::count();
             let days = self.of_month(month) & not_before;
             if days != 0 {
                 return Date::new(month.year(), month.month(), days.trailing_zeros() as i8).ok();

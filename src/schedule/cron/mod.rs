@@ -10,6 +10,7 @@ mod days;
 mod field;
 mod hash;
 mod parse;
+pub mod steps;
 mod stretch;
 mod times;
 

@@ -5,7 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone, TimeZoneFollowingTransitions};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{saturating_add, saturating_sub};
+use super::{saturating_add, saturating_sub, steps};
 
 /// From this on a jump of the clock is a new wall clock: Debian cron makes nothing up and suppresses nothing.
 const LARGE_JUMP: SignedDuration = SignedDuration::from_hours(3);
@@ -63,6 +63,7 @@ impl Iterator for Stretches<'_> {
     type Item = Stretch;
 
     fn next(&mut self) -> Option<Stretch> {
+        steps::count();
         let (began, offset) = self.beginning.take()?;
         self.beginning = self
             .transitions
