@@ -15,6 +15,7 @@ use crate::daemon::load::Report;
 use crate::ledger::Standing;
 use crate::plan::agenda::{Agenda, Notice};
 use crate::plan::breaker::Gate;
+use crate::plan::ceilings::Bounded;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
@@ -169,6 +170,16 @@ impl Telemetry {
                 of = %gate_name(gate),
                 waiting,
                 "breaker closed"
+            ),
+            Notice::LimitReached(reached) => error!(
+                of = %match &reached.of {
+                    Bounded::Daemon => "daemon",
+                    Bounded::Agent(trigger_id) => trigger_id.as_str(),
+                },
+                per = reached.per,
+                limit = reached.limit,
+                until = %reached.until,
+                "limit reached: what is due until then is skipped"
             ),
             Notice::TokenPaused { token, until } => warn!(
                 token = %token,

@@ -228,6 +228,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     ledger_in_memory: self.ledger_in_memory,
                 });
             }
+            Event::Bounded(ceilings) => self.agenda.bound(ceilings),
             Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
             Event::Prune { before } => self.world.ledger.prune(before),
         }

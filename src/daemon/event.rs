@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::api::RunAnswer;
 use crate::api::token::TokenId;
 use crate::plan::agenda::{Change, Snapshot};
+use crate::plan::ceilings::Ceilings;
 use crate::plan::fact::{Ending, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Answer;
@@ -64,6 +65,8 @@ pub enum Event {
     },
     /// Somebody looks how things stand.
     Look { reply: oneshot::Sender<Standing> },
+    /// These bound the agents and all from here on.
+    Bounded(Ceilings),
     /// What happened since the last summary is to be told.
     Summarise,
     /// What ended before this instant may leave the ledger.

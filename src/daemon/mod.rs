@@ -109,7 +109,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let mut in_force = catalog.in_force();
     in_force.sources = report.loaded.sources;
     let max_in_flight = settings.api.max_in_flight as usize;
-    let agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
+    let mut agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
+    agenda.bound(settings.ceilings.clone());
     let alerts = alerts::start(&settings.alerts, clock.clone(), &stop);
     alerts.sign(alerts::files(&report.problems));
     let mut engine = Engine::new(

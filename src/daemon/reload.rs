@@ -163,6 +163,9 @@ impl<C: Clock> Reloader<C> {
             chores::look_at_expiries(&new.tokens_expire, now, Told::IfNear, &self.alerts);
             self.expiries.send_replace(new.tokens_expire.clone());
         }
+        if old.ceilings != new.ceilings {
+            let _ = self.events.send(Event::Bounded(new.ceilings.clone()));
+        }
         if old.tokens != new.tokens {
             self.tokens.replace(new.tokens.clone());
         }

@@ -276,6 +276,7 @@ fn what_ended_is_remembered_as_covered_or_missed() {
         remembered.accepted,
         [AcceptedDelivery {
             schedule: id("a"),
+            trigger_id: TriggerId::parse("agtch_1").unwrap(),
             idempotency_key: delivery(8).idempotency_key.clone(),
             opened_at: at("08:00:00"),
         }]

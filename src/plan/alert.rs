@@ -195,7 +195,9 @@ impl Sign {
                     ),
                 }
             }
-            Notice::ClockStepped { .. }
+            // Its schedules say so themselves.
+            Notice::LimitReached(_)
+            | Notice::ClockStepped { .. }
             | Notice::TokenPaused { .. }
             | Notice::RunUnseen { .. }
             | Notice::NoRunIds { .. } => return None,

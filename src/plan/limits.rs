@@ -45,6 +45,16 @@ impl Openings {
 }
 
 impl Limits {
+    /// The lower of each.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let lower = |one: Option<u32>, other: Option<u32>| one.into_iter().chain(other).min();
+        Self {
+            per_day: lower(self.per_day, other.per_day),
+            per_hour: lower(self.per_hour, other.per_hour),
+        }
+    }
+
     pub fn is_any(&self) -> bool {
         self.per_day.is_some() || self.per_hour.is_some()
     }

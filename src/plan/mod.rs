@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod alert;
 pub mod breaker;
 pub mod catch_up;
+pub mod ceilings;
 pub mod delivery;
 pub mod expiry;
 pub mod fact;

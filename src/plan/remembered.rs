@@ -11,7 +11,7 @@ use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::pause::Pauses;
 use crate::plan::run::Run;
 use crate::plan::window::Span;
-use crate::schedule::ScheduleId;
+use crate::schedule::{ScheduleId, TriggerId};
 
 /// Everything that has to survive a stop.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +45,7 @@ pub struct RememberedSchedule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedDelivery {
     pub schedule: ScheduleId,
+    pub trigger_id: TriggerId,
     pub idempotency_key: IdempotencyKey,
     pub opened_at: Timestamp,
 }

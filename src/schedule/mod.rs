@@ -110,8 +110,9 @@ pub struct Expect {
     pub heartbeat: Option<Arc<str>>,
 }
 
-/// The most acceptances in a clock hour or day of the schedule's zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The most acceptances in a clock hour or day: of the schedule's zone, or of UTC for an agent and the
+/// daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub per_day: Option<u32>,
     pub per_hour: Option<u32>,

@@ -35,6 +35,7 @@ pub(super) struct RawApi {
     pub(super) proxy: Option<Field<String>>,
     pub(super) ca_file: Option<Field<String>>,
     pub(super) track_runs: Option<Field<bool>>,
+    pub(super) limits: RawLimits,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,13 @@ pub(super) struct RawToken {
 pub(super) struct RawAgent {
     pub(super) trigger_id: Option<Field<String>>,
     pub(super) token: Option<RawToken>,
+    pub(super) limits: RawLimits,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RawLimits {
+    pub(super) per_day: Option<Field<u32>>,
+    pub(super) per_hour: Option<Field<u32>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,12 +94,14 @@ impl RawSettings {
                     proxy: table.get("proxy"),
                     ca_file: table.get("ca_file"),
                     track_runs: table.get("track_runs"),
+                    limits: RawLimits::read(table),
                 })
                 .unwrap_or_default(),
             token: table.table("token", RawToken::read),
             agents: table.named_tables("agents", |_, table| RawAgent {
                 trigger_id: table.get("trigger_id"),
                 token: table.table("token", RawToken::read),
+                limits: RawLimits::read(table),
             }),
             defaults: table
                 .table("defaults", |table, _| RawSchedule::read(table))
@@ -121,6 +131,15 @@ impl RawSettings {
                     expiry: table.get("expiry"),
                 })
                 .unwrap_or_default(),
+        }
+    }
+}
+
+impl RawLimits {
+    fn read(table: &mut Table<'_, '_>) -> Self {
+        Self {
+            per_day: table.get("per_day"),
+            per_hour: table.get("per_hour"),
         }
     }
 }

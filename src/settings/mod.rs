@@ -12,6 +12,7 @@ use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
 use crate::daemon::alerts::AlertSettings;
 use crate::daemon::read;
+use crate::plan::ceilings::Ceilings;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::problem::{Problem, has_errors};
 use crate::schedule::resolve::Context;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub tokens_expire: BTreeMap<TokenId, civil::Date>,
     /// What schedule files can refer to.
     pub context: Context,
+    /// Of agents and of the whole daemon.
+    pub ceilings: Ceilings,
     pub log_format: LogFormat,
     /// How long ended deliveries stay in the ledger.
     pub retention: Duration,

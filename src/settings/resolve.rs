@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use jiff::civil;
 
-use super::file::{RawAlerts, RawSettings, RawToken};
+use super::file::{RawAlerts, RawLimits, RawSettings, RawToken};
 use super::{ApiSettings, Chores, Flags, Settings, WatchMode, defaults};
 use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
 use crate::daemon::alerts::AlertSettings;
+use crate::plan::ceilings::Ceilings;
 use crate::plan::occurrence::Namespace;
-use crate::schedule::TriggerId;
 use crate::schedule::cron::CronExpr;
 use crate::schedule::problem::Problem;
 use crate::schedule::resolve::{Agent, Context, problems_of_defaults};
+use crate::schedule::{Limits, TriggerId};
 use crate::telemetry::LogFormat;
 use crate::toml_file::{Document, Field, list};
 
@@ -54,6 +55,26 @@ pub(super) fn resolve(
     let mut problems = resolver.problems;
     problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
     (settings, problems)
+}
+
+/// Agents of one trigger are one agent: the lower of their limits holds.
+fn ceilings(raw: &RawSettings, agents: &BTreeMap<String, Agent>) -> Ceilings {
+    let limits = |raw: &RawLimits| Limits {
+        per_day: raw.per_day.as_ref().map(|field| field.value),
+        per_hour: raw.per_hour.as_ref().map(|field| field.value),
+    };
+    let mut ceilings = Ceilings {
+        daemon: limits(&raw.api.limits),
+        agents: BTreeMap::new(),
+    };
+    for (name, agent) in &raw.agents {
+        if let Some(known) = agents.get(&name.value) {
+            let of_agent = ceilings.agents.entry(known.trigger_id.clone());
+            let of_agent = of_agent.or_default();
+            *of_agent = of_agent.and(limits(&agent.limits));
+        }
+    }
+    ceilings
 }
 
 struct Resolver<'a> {
@@ -94,6 +115,7 @@ impl Resolver<'_> {
             namespace: self.namespace(&raw.namespace),
             watch: self.watch(&raw.watch),
             api: self.api(&raw),
+            ceilings: ceilings(&raw, &agents),
             tokens,
             tokens_expire: tokens_expire(&raw),
             alerts: self.alerts(&raw.alerts),

@@ -65,6 +65,16 @@ fn about() -> Vec<About> {
         ),
         ("api", "The trigger API.", none()),
         (
+            "api.per_day",
+            "The most deliveries of the whole daemon that may be open or accepted, in a day of UTC.",
+            none(),
+        ),
+        (
+            "api.per_hour",
+            "The most deliveries of the whole daemon that may be open or accepted, in an hour of UTC.",
+            none(),
+        ),
+        (
             "api.base_url",
             "https, or http on loopback.",
             json!({ "default": BaseUrl::DEFAULT, "pattern": "^https?://" }),
@@ -124,6 +134,16 @@ fn about() -> Vec<About> {
             "agents.NAME",
             "An agent.",
             json!({ "required": ["trigger_id"] }),
+        ),
+        (
+            "agents.NAME.per_day",
+            "The most deliveries to it that may be open or accepted, in a day of UTC.",
+            none(),
+        ),
+        (
+            "agents.NAME.per_hour",
+            "The most deliveries to it that may be open or accepted, in an hour of UTC.",
+            none(),
         ),
         (
             "agents.NAME.trigger_id",

@@ -1,6 +1,6 @@
 //! From a file to an acceptance, and what an API in trouble makes of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -301,4 +301,52 @@ async fn a_missing_token_stops_nothing_and_says_what_to_do() {
     assert!(status.success());
     assert_eq!(opened(&log).len(), 1);
     assert_eq!(world.sandbox.calls().len(), 0);
+}
+
+/// A day may begin meanwhile, and counts anew.
+#[track_caller]
+fn at_most_three_a_day(world: &World) {
+    let mut days: BTreeMap<String, usize> = BTreeMap::new();
+    for effect in world.sandbox.effects() {
+        let key = effect.idempotency_key.unwrap_or_default();
+        let label = key.strip_prefix("a-").or(key.strip_prefix("b-"));
+        if let Some((day, _)) = label.and_then(|label| label.split_once('T'))
+            && !day.starts_with("manual")
+        {
+            *days.entry(day.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(!days.is_empty());
+    assert!(days.values().all(|count| *count <= 3), "{days:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemons_own_limit_bounds_all_schedules_over_a_restart_and_is_told_once() {
+    let world = World::new().await;
+    world.settings("[api]\nper_day = 3\n");
+    world.schedule("a", EVERY_SECOND);
+    world.schedule("b", EVERY_SECOND);
+    let first = world.daemon();
+    let line = first.says("limit reached: what is due until then is skipped");
+    assert_eq!(
+        (&line["level"], &line["of"]),
+        (&"ERROR".into(), &"daemon".into())
+    );
+    for schedule in ["a", "b"] {
+        first.until(|line| line["reason"] == "limit" && line["schedule"] == schedule);
+    }
+    let (_, log) = first.terminate();
+    let told = log.iter().filter(|it| it["until"] == line["until"]);
+    assert_eq!(told.count(), 1);
+    at_most_three_a_day(&world);
+
+    let second = world.daemon();
+    second.until(|line| line["reason"] == "limit");
+    at_most_three_a_day(&world);
+    let by_hand = world.run(&["trigger", "a"]);
+    assert!(by_hand.status.success(), "{by_hand:?}");
+    at_most_three_a_day(&world);
+    world.settings("[api]\nper_day = 1000\n");
+    world.until_more_effects(4).await;
+    assert!(second.terminate().0.success());
 }

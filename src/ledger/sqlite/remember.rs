@@ -159,7 +159,7 @@ impl Store {
     /// From the newest back, so that it costs no more than what it gives.
     fn accepted_since(&self, since: Timestamp) -> rusqlite::Result<Vec<AcceptedDelivery>> {
         let mut newest_first = self.connection.prepare(
-            "SELECT schedule, idempotency_key, opened_at, ended_at, verdict FROM deliveries
+            "SELECT schedule, trigger_id, idempotency_key, opened_at, ended_at, verdict FROM deliveries
              WHERE position IS NOT NULL ORDER BY position DESC",
         )?;
         let mut rows = newest_first.query([])?;
@@ -170,6 +170,7 @@ impl Store {
             if row.get_ref("verdict")?.as_str()? == Verdict::Accepted.word() {
                 accepted.push(AcceptedDelivery {
                     schedule: row.get::<_, Text<_>>("schedule")?.0,
+                    trigger_id: row.get::<_, Text<_>>("trigger_id")?.0,
                     idempotency_key: rows::key(row)?,
                     opened_at: row.get::<_, At>("opened_at")?.0,
                 });

@@ -233,6 +233,8 @@ impl Agenda {
         let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
+        let agent = &open.delivery.target.trigger_id;
+        self.counts.add(agent, &key, open.delivery.opened_at);
         if let Some(openings) = self.openings.get_mut(&schedule) {
             openings.add(key.clone(), open.delivery.opened_at);
         }
@@ -371,6 +373,9 @@ impl Agenda {
             return;
         };
         let delivery = open.delivery;
+        if verdict != Verdict::Accepted {
+            self.counts.remove(&delivery.target.trigger_id, key);
+        }
         if verdict != Verdict::Accepted
             && let Some(openings) = self.openings.get_mut(&delivery.occurrence.schedule)
         {

@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment, Wake};
 use crate::plan::breaker::{Gate, Gates, Waiting};
+use crate::plan::ceilings::{Ceilings, Counts, Reached};
 use crate::plan::delivery::{Delivery, earlier};
 use crate::plan::fact::{Attempt, Fact};
 use crate::plan::follow::Followed;
@@ -90,6 +91,8 @@ pub enum Notice {
         gate: Gate,
         waiting: usize,
     },
+    /// What is due until then is skipped, but for deliveries by hand.
+    LimitReached(Reached),
     TokenPaused {
         token: TokenId,
         until: Timestamp,
@@ -157,6 +160,8 @@ pub struct Agenda {
     paces: HashMap<ScheduleId, Pace>,
     /// Of schedules with limits.
     openings: HashMap<ScheduleId, Openings>,
+    /// Of agents, and of all.
+    counts: Counts,
     /// Those that wait for a free slot alone, by due time.
     sendable: BTreeSet<Waiting>,
     in_flight: usize,
@@ -227,6 +232,7 @@ impl Agenda {
             gates: Gates::default(),
             paces: HashMap::new(),
             openings: HashMap::new(),
+            counts: Counts::default(),
             sendable: BTreeSet::new(),
             in_flight: 0,
             pauses: remembered.pauses,
@@ -256,6 +262,9 @@ impl Agenda {
             agenda.take_over_run(followed, now);
         }
         for it in remembered.accepted {
+            agenda
+                .counts
+                .add(&it.trigger_id, &it.idempotency_key, it.opened_at);
             let openings = agenda.openings.entry(it.schedule).or_default();
             openings.add(it.idempotency_key, it.opened_at);
         }
@@ -267,6 +276,11 @@ impl Agenda {
             agenda.take_over(open, now);
         }
         agenda
+    }
+
+    /// From here on these bound the agents and all.
+    pub fn bound(&mut self, ceilings: Ceilings) {
+        self.counts.bound(ceilings);
     }
 
     /// Puts changes into force at `now`. What was due until now is dealt with first, by the versions

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::deliveries::Open;
-use super::{Agenda, AtWall, Known, LEAD};
+use super::{Agenda, AtWall, Known, LEAD, Notice};
 use crate::clock::Moment;
 use crate::plan::catch_up::{self, LATE, Stretch, just_before};
 use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, Window, earlier};
@@ -370,13 +370,22 @@ impl Agenda {
         }
     }
 
-    /// Whether the schedule's limits let one more delivery open now.
-    fn is_allowed(&self, schedule: &Schedule, now: Moment) -> bool {
+    /// Whether the limits of the schedule, its agent and the daemon let one more delivery open now.
+    fn is_allowed(&mut self, schedule: &Schedule, now: Moment) -> bool {
         let limits = schedule.policies.limits;
         let zone = &schedule.recurrence.zone.tz;
-        self.openings
+        let is_allowed = self
+            .openings
             .get(&schedule.id)
-            .is_none_or(|openings| openings.allow(limits, zone, now.wall))
+            .is_none_or(|openings| openings.allow(limits, zone, now.wall));
+        let reached = self.counts.reached(&schedule.target.trigger_id, now.wall);
+        if let Some(reached) = &reached
+            && is_allowed
+            && self.counts.is_news(reached)
+        {
+            self.say(Notice::LimitReached(reached.clone()));
+        }
+        is_allowed && reached.is_none()
     }
 
     /// What was written ahead for `slot`, if it still says what would be said now: what it relied on

@@ -7,7 +7,7 @@ use crate::api::RunAnswer;
 use crate::plan::delivery::Verdict;
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 use crate::plan::pause::Pauses;
-use crate::plan::remembered::RememberedSchedule;
+use crate::plan::remembered::{AcceptedDelivery, RememberedSchedule};
 use crate::plan::run::{Finding, Progress};
 use crate::schedule::cron::CronExpr;
 use crate::schedule::message::{Message, Template};
@@ -245,6 +245,10 @@ impl World {
                     Notice::BreakerClosed { gate, waiting } => {
                         format!("mended {gate:?}, {waiting} waited")
                     }
+                    Notice::LimitReached(it) => format!(
+                        "{:?} reached {} a {} until {}",
+                        it.of, it.limit, it.per, it.until
+                    ),
                     Notice::TokenPaused { until, .. } => {
                         format!("token paused until {}", until.strftime("%T"))
                     }
@@ -1007,6 +1011,63 @@ fn s22_limits_count_what_is_open_or_accepted_and_never_stop_a_hand() {
     23T10:10:00 send a-20261123T101000Z #1 (10:00-10:10 missed 0)
     23T10:10:00 accepted a-20261123T101000Z
     ");
+}
+
+#[test]
+fn s22_an_agents_limit_bounds_all_its_schedules_over_a_restart_and_is_told_once() {
+    let agent = TriggerId::parse("agtch_1").unwrap();
+    let accepted = |key: &str, opened_at: &str| AcceptedDelivery {
+        schedule: ScheduleId::parse("a").unwrap(),
+        trigger_id: agent.clone(),
+        idempotency_key: IdempotencyKey::recorded(key),
+        opened_at: opened_at.parse().unwrap(),
+    };
+    let remembered = Remembered {
+        accepted: vec![
+            accepted("yesterday", "2026-11-22T23:59:59Z"),
+            accepted("today", "2026-11-23T00:00:00Z"),
+        ],
+        ..Remembered::default()
+    };
+    let mut world = World::restarted("2026-11-23T08:58:00Z", remembered);
+    world.agenda.bound(Ceilings {
+        daemon: Limits::default(),
+        agents: [(
+            agent,
+            Limits {
+                per_day: Some(3),
+                per_hour: None,
+            },
+        )]
+        .into(),
+    });
+    let b = schedule("b", "0 10,11 * * *");
+    world.put(schedule("a", "0 9,12 * * *"));
+    world.put(b.clone());
+    let mut other = schedule("other", "0 12 * * *");
+    other.target.trigger_id = TriggerId::parse("agtch_2").unwrap();
+    world.put(other);
+    world.live_until("2026-11-23T12:10:00Z");
+    let (_, actions) = world.agenda.trigger(&b, world.now);
+    world.act(actions);
+    world.live_until("2026-11-24T09:10:00Z");
+    insta::assert_snapshot!(world.story(), @r#"
+    23T09:00:00 send a-20261123T0900 #1 (12:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T0900
+    23T10:00:00 send b-20261123T1000 #1 (11:00-10:00 missed 0)
+    23T10:00:00 accepted b-20261123T1000
+    23T11:00:00 Agent(agtch_1) reached 3 a day until 2026-11-24T00:00:00Z
+    23T11:00:00 withdraw b-20261123T1100
+    23T11:00:00 skipped 23T11:00..23T11:00 x1: limit
+    23T12:00:00 withdraw a-20261123T1200
+    23T12:00:00 skipped 23T12:00..23T12:00 x1: limit
+    23T12:00:00 send other-20261123T1200 #1 (12:00-12:00 missed 0)
+    23T12:00:00 accepted other-20261123T1200
+    23T12:10:00 send b-manual-20261123T121000.000Z #1 (10:00-12:10 missed 1)
+    23T12:10:00 accepted b-manual-20261123T121000.000Z
+    24T09:00:00 send a-20261124T0900 #1 (09:00-09:00 missed 1)
+    24T09:00:00 accepted a-20261124T0900
+    "#);
 }
 
 #[test]

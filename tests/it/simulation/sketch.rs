@@ -225,6 +225,7 @@ impl Sketch {
                     accepted_within: None,
                     finished_within: None,
                     approved_within: Duration::from_secs(900),
+                    heartbeat: None,
                 },
                 limits: Limits {
                     per_day: None,

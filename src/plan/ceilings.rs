@@ -1,0 +1,237 @@
+//! How many deliveries each agent and the whole daemon may open in an hour and a day of UTC: what a
+//! runaway costs is bounded in one place (SEMANTICS.md 22). It knows no schedule.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use crate::plan::occurrence::IdempotencyKey;
+use crate::schedule::{Limits, TriggerId};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    pub daemon: Limits,
+    pub agents: BTreeMap<TriggerId, Limits>,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Bounded {
+    Daemon,
+    Agent(TriggerId),
+}
+
+/// A limit that lets nothing more open for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub of: Bounded,
+    /// `day` or `hour`.
+    pub per: &'static str,
+    pub limit: u32,
+    pub until: Timestamp,
+}
+
+/// What opened, is open or accepted, and counts. Counted without limits as well, so that new ones
+/// hold at once.
+#[derive(Debug, Default)]
+pub struct Counts {
+    ceilings: Ceilings,
+    daemon: Hours,
+    agents: HashMap<TriggerId, Hours>,
+    told: HashMap<Bounded, Timestamp>,
+}
+
+impl Counts {
+    pub fn bound(&mut self, ceilings: Ceilings) {
+        self.ceilings = ceilings;
+        self.told.clear();
+    }
+
+    pub fn add(&mut self, agent: &TriggerId, key: &IdempotencyKey, opened_at: Timestamp) {
+        let hour = hour_of(opened_at);
+        self.daemon.add(key, hour);
+        let agent = self.agents.entry(agent.clone()).or_default();
+        agent.add(key, hour);
+    }
+
+    /// The delivery ended without acceptance: it does not count any more.
+    pub fn remove(&mut self, agent: &TriggerId, key: &IdempotencyKey) {
+        self.daemon.remove(key);
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.remove(key);
+        }
+    }
+
+    /// What keeps one more delivery to this agent from opening now.
+    pub fn reached(&self, agent: &TriggerId, now: Timestamp) -> Option<Reached> {
+        let of_agent = self.ceilings.agents.get(agent).zip(self.agents.get(agent));
+        let of_agent =
+            of_agent.map(|(limits, hours)| (Bounded::Agent(agent.clone()), limits, hours));
+        [
+            Some((Bounded::Daemon, &self.ceilings.daemon, &self.daemon)),
+            of_agent,
+        ]
+        .into_iter()
+        .flatten()
+        .find_map(|(of, limits, hours)| hours.reached(of, *limits, now))
+    }
+
+    /// Whether it has not been told yet: once for each hour or day.
+    pub fn is_news(&mut self, reached: &Reached) -> bool {
+        self.told.insert(reached.of.clone(), reached.until) != Some(reached.until)
+    }
+}
+
+/// Hours since 1970.
+#[derive(Debug, Default)]
+struct Hours {
+    of: HashMap<IdempotencyKey, i64>,
+    counts: BTreeMap<i64, u32>,
+}
+
+const DAY: i64 = 24;
+
+impl Hours {
+    fn add(&mut self, key: &IdempotencyKey, hour: i64) {
+        let oldest = hour - DAY;
+        if self
+            .counts
+            .first_key_value()
+            .is_some_and(|it| *it.0 < oldest)
+        {
+            self.counts = self.counts.split_off(&oldest);
+            self.of.retain(|_, hour| *hour >= oldest);
+        }
+        self.remove(key);
+        self.of.insert(key.clone(), hour);
+        *self.counts.entry(hour).or_default() += 1;
+    }
+
+    fn remove(&mut self, key: &IdempotencyKey) {
+        if let Some(hour) = self.of.remove(key)
+            && let Some(count) = self.counts.get_mut(&hour)
+        {
+            *count -= 1;
+        }
+    }
+
+    fn reached(&self, of: Bounded, limits: Limits, now: Timestamp) -> Option<Reached> {
+        let hour = hour_of(now);
+        let day = hour.div_euclid(DAY) * DAY;
+        let periods = [
+            ("day", limits.per_day, day..day + DAY),
+            ("hour", limits.per_hour, hour..hour + 1),
+        ];
+        periods.into_iter().find_map(|(per, limit, hours)| {
+            let limit = limit?;
+            let until = Timestamp::from_second(hours.end * 3600).unwrap_or(Timestamp::MAX);
+            let count: u32 = self.counts.range(hours).map(|(_, count)| count).sum();
+            (count >= limit).then_some(Reached {
+                of: of.clone(),
+                per,
+                limit,
+                until,
+            })
+        })
+    }
+}
+
+fn hour_of(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(3600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-{text}Z").parse().unwrap()
+    }
+
+    fn agent(n: u32) -> TriggerId {
+        TriggerId::parse(&format!("agtch_{n}")).unwrap()
+    }
+
+    fn limits(per_day: u32, per_hour: u32) -> Limits {
+        let limit = |limit| (limit > 0).then_some(limit);
+        Limits {
+            per_day: limit(per_day),
+            per_hour: limit(per_hour),
+        }
+    }
+
+    /// Deliveries `key-0`, `key-1` and so on to agent 1.
+    fn counts(daemon: Limits, of_agent: Limits, opened: &[&str]) -> Counts {
+        let mut counts = Counts::default();
+        counts.bound(Ceilings {
+            daemon,
+            agents: [(agent(1), of_agent)].into(),
+        });
+        for (n, text) in opened.iter().enumerate() {
+            counts.add(&agent(1), &key(n), at(text));
+        }
+        counts
+    }
+
+    fn key(n: usize) -> IdempotencyKey {
+        IdempotencyKey::recorded(&format!("key-{n}"))
+    }
+
+    #[track_caller]
+    fn check(counts: &Counts, to: u32, now: &str, expected: Option<(&str, &str)>) {
+        let reached = counts.reached(&agent(to), at(now));
+        let expected = expected.map(|(per, until)| (per, at(until)));
+        assert_eq!(reached.map(|it| (it.per, it.until)), expected, "{now}");
+    }
+
+    #[test]
+    fn the_hour_and_the_day_of_utc_count() {
+        let two = ["23T22:10:00", "23T22:50:00"];
+        let counts = counts(limits(3, 2), limits(0, 0), &two);
+        check(&counts, 1, "23T22:59:59", Some(("hour", "23T23:00:00")));
+        check(&counts, 2, "23T22:59:59", Some(("hour", "23T23:00:00")));
+        check(&counts, 1, "23T23:00:00", None);
+        let mut counts = counts;
+        counts.add(&agent(2), &key(9), at("23T23:01:00"));
+        check(&counts, 1, "23T23:02:00", Some(("day", "24T00:00:00")));
+        check(&counts, 1, "24T00:00:00", None);
+    }
+
+    #[test]
+    fn an_agent_is_bounded_alone() {
+        let counts = counts(limits(0, 0), limits(1, 0), &["23T08:00:00"]);
+        check(&counts, 1, "23T09:00:00", Some(("day", "24T00:00:00")));
+        check(&counts, 2, "23T09:00:00", None);
+    }
+
+    #[test]
+    fn a_delivery_counts_once_and_not_after_it_failed() {
+        let mut counts = counts(limits(1, 0), limits(0, 0), &["23T08:00:00"]);
+        counts.add(&agent(1), &key(0), at("23T08:00:00"));
+        counts.remove(&agent(1), &key(0));
+        check(&counts, 1, "23T09:00:00", None);
+        counts.remove(&agent(1), &key(0));
+        check(&counts, 1, "23T09:00:00", None);
+    }
+
+    #[test]
+    fn what_is_older_than_a_day_takes_no_room() {
+        let mut counts = Counts::default();
+        for n in 0..90 {
+            let at = at("01T00:00:00") + jiff::SignedDuration::from_hours(n as i64);
+            counts.add(&agent(1), &key(n), at);
+        }
+        let hours = &counts.agents[&agent(1)];
+        assert_eq!((hours.of.len(), hours.counts.len()), (25, 25));
+    }
+
+    #[test]
+    fn it_is_told_once_for_each_period() {
+        let mut counts = counts(limits(0, 1), limits(0, 0), &["23T08:00:00", "23T09:00:00"]);
+        let first = counts.reached(&agent(1), at("23T08:30:00")).unwrap();
+        assert!(counts.is_news(&first));
+        assert!(!counts.is_news(&first));
+        let second = counts.reached(&agent(1), at("23T09:30:00")).unwrap();
+        assert!(counts.is_news(&second));
+    }
+}
