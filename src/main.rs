@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use triggerd::cli::{self, Cli};
+use triggerd::telemetry;
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout();
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) if cli::reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to tell it to if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", telemetry::last_words(&error));
             ExitCode::FAILURE
         }
     }

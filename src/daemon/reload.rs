@@ -218,9 +218,17 @@ pub fn look_at_tokens(tokens: &Tokens, sources: &BTreeMap<TokenId, TokenSource>,
                 }
             }
             Err(error) if is_dry_run => {
-                tracing::warn!(token = %id, "{error}; a dry run goes on without it");
+                tracing::warn!(
+                    token = %id,
+                    %error,
+                    "the token can't be read; a dry run goes on without it"
+                );
             }
-            Err(error) => tracing::error!(token = %id, "{error}; its deliveries wait until then"),
+            Err(error) => tracing::error!(
+                token = %id,
+                %error,
+                "the token can't be read; its deliveries wait until it can"
+            ),
         }
     }
 }

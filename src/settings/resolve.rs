@@ -311,10 +311,11 @@ impl Resolver<'_> {
         };
         match field.value.as_str() {
             "auto" => LogFormat::Auto,
+            "journal" => LogFormat::Journal,
             "text" | "pretty" => LogFormat::Text,
             "json" => LogFormat::Json,
             word => {
-                let known = list(&["auto", "text", "json"]);
+                let known = list(&["auto", "journal", "text", "json"]);
                 self.error(
                     field.span.clone(),
                     format!("unknown log format `{word}`"),

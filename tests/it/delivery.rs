@@ -289,10 +289,14 @@ async fn a_missing_token_stops_nothing_and_says_what_to_do() {
     command.env_remove("WORKSPACE_AGENT_ACCESS_TOKEN");
     let daemon = Daemon::start(command);
     let error = daemon.until(|line| line["level"] == "ERROR");
-    let message = error["message"].as_str().unwrap_or_default();
+    assert_eq!(
+        error["message"],
+        "the token can't be read; its deliveries wait until it can"
+    );
+    let why = error["error"].as_str().unwrap_or_default();
     assert!(
-        message.contains("`WORKSPACE_AGENT_ACCESS_TOKEN` is not set; put a"),
-        "{message}"
+        why.contains("`WORKSPACE_AGENT_ACCESS_TOKEN` is not set; put a"),
+        "{why}"
     );
     daemon.says("triggerd started");
     daemon.says(OPENED);

@@ -12,6 +12,7 @@ use triggerd::schedule::problem::{Problem, Severity};
 use triggerd::schedule::resolve::{Context, Parsed};
 use triggerd::schedule::{Schedule, ScheduleId, defaults};
 use triggerd::settings::{Flags, Settings};
+use triggerd::telemetry::MESSAGE_IDS;
 use triggerd::toml_file::written;
 
 use crate::support::World;
@@ -297,7 +298,7 @@ fn readme_and_the_log_have_the_same_lines() {
     }
 
     // rustfmt gives the message, which comes last, a line of its own where there are fields.
-    let telemetry = text_of("src/telemetry.rs");
+    let telemetry = text_of("src/telemetry/mod.rs");
     let lines: Vec<&str> = telemetry.lines().map(str::trim).collect();
     let logged: Vec<&str> = lines
         .windows(2)
@@ -313,6 +314,40 @@ fn readme_and_the_log_have_the_same_lines() {
             "README does not name the line `{line}`"
         );
     }
+}
+
+#[test]
+fn each_failure_in_the_log_has_a_message_id_that_the_catalog_explains() {
+    let readme = readme();
+    let mut failures = vec!["trigger accepted"];
+    for row in table(&readme, "| message | level | what it says |") {
+        let messages = code_spans(row[0]);
+        let levels: Vec<&str> = row[1].split(", ").collect();
+        for (index, message) in messages.iter().enumerate() {
+            let level = match levels.len() == messages.len() {
+                true => levels[index],
+                false => row[1],
+            };
+            if level.contains("WARN") || level.contains("ERROR") {
+                failures.push(message);
+            }
+        }
+    }
+    assert!(failures.len() >= 20, "{failures:?}");
+    for failure in failures {
+        let begins = |it: &&(&str, &str)| failure.starts_with(it.0);
+        assert!(MESSAGE_IDS.iter().any(|it| begins(&it)), "`{failure}`");
+    }
+
+    let catalog = text_of("systemd/triggerd.catalog");
+    let explained: Vec<&str> = catalog
+        .lines()
+        .filter_map(|line| line.strip_prefix("-- "))
+        .collect();
+    let ids: Vec<&str> = MESSAGE_IDS.iter().map(|(_, id)| *id).collect();
+    assert_eq!(explained, ids, "in the same order");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    assert!(readme.contains(&format!("MESSAGE_ID={}", ids[0])));
 }
 
 fn read_rust(folder: &Path, source: &mut String) {

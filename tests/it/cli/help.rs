@@ -55,7 +55,7 @@ fn wrong_usage_exits_with_2_and_prints_nothing_on_standard_output() {
     check("history --count -1", "'-1'");
     check(
         "run --log-format xml",
-        "[possible values: auto, text, json]",
+        "[possible values: auto, journal, text, json]",
     );
     check("demo --for ever", "`20s` or `5m`");
 }

@@ -1,14 +1,11 @@
-//! What the daemon says: the set-up of the log, and the one place where each of its lines is written.
+//! What the daemon says: the one place where each line of its log is written, and where they go.
 //! The lines are an interface: their messages and fields are named in README. It decides nothing.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use jiff::SignedDuration;
 use tracing::field::display;
 use tracing::{debug, error, info, warn};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::api::wire::RunStatus;
 use crate::daemon::load::Report;
@@ -26,48 +23,12 @@ use crate::schedule::ScheduleId;
 use crate::schedule::problem::{Problem, Severity};
 use crate::settings::Settings;
 
-/// How lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON lines otherwise.
-    #[default]
-    Auto,
-    #[value(alias = "pretty")]
-    Text,
-    Json,
-}
+mod journal;
+mod message_id;
+mod set_up;
 
-/// This program's own lines from `info` on, and warnings of others.
-pub const USUAL: &str = "warn,triggerd=info";
-
-/// Begins to log to standard error. `RUST_LOG` chooses what, else `usual`.
-pub fn start(format: LogFormat, usual: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_target(false)
-        .with_writer(std::io::stderr);
-    let json = match format {
-        LogFormat::Auto => !terminal,
-        LogFormat::Text => false,
-        LogFormat::Json => true,
-    };
-    // A second call, as tests in one process make it, keeps the first.
-    let _ = if json {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
-    } else {
-        lines
-            .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
-            .try_init()
-    };
-}
+pub use message_id::MESSAGE_IDS;
+pub use set_up::{LogFormat, USUAL, last_words, start};
 
 /// Writes the lines of one daemon.
 #[derive(Clone, Copy, Debug, Default)]
