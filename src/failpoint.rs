@@ -1,5 +1,5 @@
-//! Places where a test can have the process die as by `kill -9`. Only in debug builds, and only where
-//! `TRIGGERD_FAILPOINT` names the place: it knows nothing of what happens there.
+//! Places where a test can have the process die as by `kill -9`, or the thread hang. Only in debug builds, and
+//! only where `TRIGGERD_FAILPOINT` names the place: it knows nothing of what happens there.
 
 /// Before the facts of a transaction are committed: the intent is not written.
 pub(crate) const BEFORE_COMMIT: &str = "before_commit";
@@ -10,12 +10,19 @@ pub(crate) const AFTER_ANSWER: &str = "after_answer";
 /// In the middle of bringing the ledger's schema up to date.
 pub(crate) const MIGRATION: &str = "migration";
 
-/// Dies here, if this is the place that the test has named.
+/// Dies here, if this is the place that the test has named; hangs for ever, if `:hang` follows the name.
 #[cfg(debug_assertions)]
 pub(crate) fn pass(place: &str) {
-    if std::env::var("TRIGGERD_FAILPOINT").is_ok_and(|named| named == place) {
-        let this = rustix::process::getpid();
-        let _ = rustix::process::kill_process(this, rustix::process::Signal::KILL);
+    let named = std::env::var("TRIGGERD_FAILPOINT").unwrap_or_default();
+    match named.strip_prefix(place) {
+        Some("") => {
+            let this = rustix::process::getpid();
+            let _ = rustix::process::kill_process(this, rustix::process::Signal::KILL);
+        }
+        Some(":hang") => loop {
+            std::thread::park();
+        },
+        _ => {}
     }
 }
 

@@ -104,6 +104,7 @@ async fn directly(
             receipts,
             telemetry: Telemetry::default(),
             alerts: Alerts::default(),
+            herald: systemd::Herald::default(),
         },
     );
     let triggered = engine.trigger(&schedule);

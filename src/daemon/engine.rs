@@ -12,6 +12,7 @@ use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::Clock;
 use crate::daemon::event::{Event, Loaded, Standing, Triggered};
+use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
 use crate::failpoint;
 use crate::ledger::{self, CloseError, Ledger, Receipt};
@@ -23,7 +24,7 @@ use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
 use crate::plan::run::Run;
 use crate::schedule::{Schedule, TriggerId};
-use crate::telemetry::{Tally, Telemetry};
+use crate::telemetry::{self, Tally, Telemetry};
 
 /// How long calls in flight may take to end once the daemon is asked to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -39,6 +40,7 @@ pub struct World<C, A> {
     pub receipts: mpsc::UnboundedReceiver<Vec<Receipt>>,
     pub telemetry: Telemetry,
     pub alerts: Alerts,
+    pub herald: Herald,
 }
 
 pub struct Engine<C, A> {
@@ -102,7 +104,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 happened = next(&mut self.world.receipts, &mut self.inbox) => self.take(happened?),
-                () = self.world.clock.sleep_until(self.agenda.next_wake()) => {}
+                () = self.world.clock.sleep_until(self.agenda.next_wake()) => self.world.herald.news(),
+                () = self.world.herald.due() => self.world.herald.tell(|| telemetry::status(&self.agenda)),
             }
         }
         self.end().await
@@ -147,7 +150,13 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         Ok(())
     }
 
+    /// How things stand, for people.
+    pub fn status(&self) -> String {
+        telemetry::status(&self.agenda)
+    }
+
     fn take(&mut self, happened: Happened) {
+        self.world.herald.news();
         match happened {
             Happened::Recorded(receipts) => self.recorded(receipts),
             Happened::Event(event) => {
@@ -166,6 +175,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         let now = self.world.clock.now();
         match event {
             Event::Loaded(loaded) => self.put_into_force(loaded),
+            Event::Reread => systemd::ready(&self.status()),
             Event::Answered {
                 key,
                 sent_at,

@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// The token's source holds another value.
     TokenChanged(TokenId),
+    /// Everything was read again, and what came of it was sent before.
+    Reread,
     /// A person asks for a delivery; answered with `None` if there is no such schedule.
     Trigger {
         schedule: ScheduleId,

@@ -87,6 +87,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     // From the first moment on, so that a reload during a long start does not end the process.
     let hang_up = systemd::hang_up().map_err(RunError::Signal)?;
     systemd::survive_file_size_limit().map_err(RunError::Signal)?;
+    systemd::keep_memory_private();
     let now = clock.now();
     let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
     reload::look_at_tokens(&tokens, &settings.tokens, telemetry.dry_run);
@@ -122,6 +123,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
             receipts,
             telemetry,
             alerts: alerts.clone(),
+            herald: systemd::Herald::new(),
         },
     );
     engine.put_into_force(in_force);
@@ -138,7 +140,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
         alerts: alerts.clone(),
     };
     let _chores = chores::start(&settings.chores, hands).await?;
-    systemd::ready(&reload::status(&catalog));
+    systemd::ready(&engine.status());
 
     // Nobody can ask without it, and everything else goes on (SEMANTICS.md 20).
     let socket = settings.control_socket.display();

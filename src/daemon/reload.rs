@@ -75,7 +75,8 @@ impl<C: Clock> Reloader<C> {
                     tracing::info!("SIGHUP: everything is read again");
                     self.reread_settings().await?;
                     self.changed(watch::Change::Everything).await?;
-                    systemd::ready(&status(&lock(&self.catalog)));
+                    // The engine says when it is in force.
+                    let _ = self.events.send(Event::Reread);
                 }
                 () = self.clock.sleep_until(gone) => {
                     self.changed(watch::Change::Paths([].into())).await?;
@@ -231,11 +232,6 @@ pub fn look_at_tokens(tokens: &Tokens, sources: &BTreeMap<TokenId, TokenSource>,
             ),
         }
     }
-}
-
-/// What systemd and `ready` say.
-pub fn status(catalog: &Catalog) -> String {
-    crate::render::counted(catalog.schedules().count(), "schedule")
 }
 
 fn token_files(tokens: &BTreeMap<TokenId, TokenSource>) -> impl Iterator<Item = PathBuf> {

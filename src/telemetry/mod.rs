@@ -18,7 +18,7 @@ use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
 use crate::plan::pause::Scope;
 use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport};
-use crate::render::line_and_column;
+use crate::render::{counted, line_and_column};
 use crate::schedule::ScheduleId;
 use crate::schedule::problem::{Problem, Severity};
 use crate::settings::Settings;
@@ -430,6 +430,24 @@ impl Tally {
             "summary since the last one"
         );
     }
+}
+
+/// How things stand, as `systemctl status` shows it.
+pub fn status(agenda: &Agenda) -> String {
+    let enabled = agenda.schedules().filter(|(it, _)| it.enabled).count();
+    let next = agenda
+        .schedules()
+        .filter_map(|(schedule, next)| Some((next?, &schedule.id)))
+        .min();
+    let next = match next {
+        Some((at, schedule)) => format!("next is {schedule} at {at}"),
+        None => "nothing is due".to_owned(),
+    };
+    format!(
+        "{}, open deliveries: {}; {next}",
+        counted(enabled, "schedule"),
+        agenda.open_deliveries()
+    )
 }
 
 /// What a look at the files found. `text_of` gives a file's text, for line and column.

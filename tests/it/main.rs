@@ -15,3 +15,4 @@ mod secrets;
 mod simulation;
 mod start;
 mod support;
+mod systemd;
