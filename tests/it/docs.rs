@@ -222,6 +222,8 @@ fn no_document_names_a_command_that_does_not_exist() {
         "README.md",
         "CHANGELOG.md",
         "systemd/triggerd.service",
+        "systemd/triggerd.toml",
+        "systemd/triggerd.catalog",
         "schedules/demo-event.toml",
         "schedules/inbox-poll.toml",
         "schedules/month-end.toml",
@@ -435,13 +437,11 @@ fn readme_begins_with_the_two_commands_that_ci_runs() {
 fn the_unit_names_the_paths_that_readme_names() {
     let unit = text_of("systemd/triggerd.service");
     let readme = readme();
-    assert!(readme.contains("(systemd/triggerd.service)"));
     let settings: Vec<&str> = unit
         .lines()
         .filter(|line| !line.starts_with(['#', '[']))
         .collect();
     let paths = [
-        ("ExecStart=", "/usr/local/bin/triggerd"),
         ("ExecStart=", "/etc/triggerd/triggerd.toml"),
         ("LoadCredential=", "/etc/triggerd/workspace-agent-token"),
     ];
@@ -450,18 +450,62 @@ fn the_unit_names_the_paths_that_readme_names() {
         assert!(line.is_some_and(|line| line.contains(path)), "{line:?}");
         assert!(readme.contains(&format!("`{path}`")), "README names {path}");
     }
-    // The proposed settings: the folders that systemd makes, the credential that it loads.
-    assert!(settings.contains(&"StateDirectory=triggerd"));
-    assert!(settings.contains(&"RuntimeDirectory=triggerd"));
     for line in [
-        "state = \"/var/lib/triggerd\"",
-        "socket = \"/run/triggerd/control.sock\"",
-        "credential = \"workspace-agent-token\"",
+        "StateDirectory=triggerd",
+        "RuntimeDirectory=triggerd",
+        "Group=triggerd",
     ] {
-        assert!(
-            unit.contains(&format!("#     {line}\n")),
-            "the unit says {line}"
-        );
-        assert!(readme.contains(line), "README says {line}");
+        assert!(settings.contains(&line), "{line}");
+    }
+}
+
+/// The package's settings begin as README's do, and leave out only what is each user's own.
+#[test]
+fn the_settings_of_the_package_are_those_in_readme() {
+    let file = text_of("systemd/triggerd.toml");
+    let said: Vec<&str> = file
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let readme = readme();
+    let block = toml_blocks(&readme)
+        .into_iter()
+        .find(|block| block.starts_with("# /etc/triggerd/triggerd.toml\n"))
+        .expect("the block is there");
+    let block: Vec<&str> = block.lines().skip(1).collect();
+    assert_eq!(said, block[..said.len()]);
+    let own = [
+        "[agents.main]",
+        "trigger_id = \"agtch_0123456789abcdef0123456789abcdef\"",
+        "[defaults]",
+        "agent = \"main\"",
+    ];
+    assert_eq!(block[said.len()..], own);
+    for line in own {
+        assert!(file.contains(&format!("# {line}\n")), "{line}");
+    }
+}
+
+/// What README links to is there, and what lies in systemd/ for people is linked.
+#[test]
+fn readme_links_to_files_that_exist() {
+    let readme = readme();
+    let mut linked = BTreeSet::new();
+    for link in readme.split("](").skip(1) {
+        let path = link.split(')').next().unwrap_or_default();
+        if !path.starts_with("http") && !path.starts_with('#') {
+            assert!(root().join(path).exists(), "{path}");
+            linked.insert(path);
+        }
+    }
+    for path in [
+        "systemd/triggerd.service",
+        "systemd/triggerd.toml",
+        "systemd/user/triggerd.service",
+        "systemd/drop-in/before-253.conf",
+        "systemd/drop-in/encrypted-token.conf",
+        "systemd/drop-in/proxy.conf",
+    ] {
+        assert!(linked.contains(path), "{path}");
     }
 }
