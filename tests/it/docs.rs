@@ -486,6 +486,36 @@ fn the_settings_of_the_package_are_those_in_readme() {
     }
 }
 
+/// The files inside the Kubernetes manifest: what is indented below `name.toml: |`.
+#[test]
+fn the_files_in_the_manifest_are_valid() {
+    let manifest = text_of("systemd/container/kubernetes.yaml");
+    let file = |name: &str| -> String {
+        let begin = format!("  {name}: |\n");
+        let (_, below) = manifest.split_once(&begin).expect("it is there");
+        let inside = |line: &&str| line.is_empty() || line.starts_with("    ");
+        let lines = below.lines().take_while(inside);
+        let text: Vec<&str> = lines.map(|line| line.get(4..).unwrap_or("")).collect();
+        text.join("\n") + "\n"
+    };
+    let (schedule, problems) = resolve("weekly-report", &file("weekly-report.toml"));
+    assert!(schedule.is_some(), "{problems:#?}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("triggerd.toml");
+    fs::write(&path, file("triggerd.toml")).expect("a file");
+    let flags = Flags {
+        config: Some(path),
+        ..Flags::default()
+    };
+    let read = Settings::read(&flags, &|_| None);
+    assert!(read.problems.is_empty(), "{:#?}", read.problems);
+    let settings = read.settings.expect("there are settings");
+    for folder in [&settings.schedules, &settings.state] {
+        let mounted = format!("mountPath: {}\n", folder.display());
+        assert!(manifest.contains(&mounted), "{mounted}");
+    }
+}
+
 /// What README links to is there, and what lies in systemd/ for people is linked.
 #[test]
 fn readme_links_to_files_that_exist() {
@@ -502,6 +532,8 @@ fn readme_links_to_files_that_exist() {
         "systemd/triggerd.service",
         "systemd/triggerd.toml",
         "systemd/user/triggerd.service",
+        "systemd/container/Dockerfile",
+        "systemd/container/kubernetes.yaml",
         "systemd/drop-in/before-253.conf",
         "systemd/drop-in/encrypted-token.conf",
         "systemd/drop-in/proxy.conf",
