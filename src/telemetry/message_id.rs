@@ -2,7 +2,7 @@
 //! id never changes and is never given to another kind; systemd/triggerd.catalog explains each.
 
 /// How the message begins, and its id.
-pub const MESSAGE_IDS: [(&str, &str); 29] = [
+pub const MESSAGE_IDS: [(&str, &str); 34] = [
     ("trigger accepted", "c7f18965e8cc4dd4a685b83b129d1f2d"),
     ("attempt failed", "2b8bc92f3a174dc184edc271dee6e600"),
     (
@@ -76,6 +76,20 @@ pub const MESSAGE_IDS: [(&str, &str); 29] = [
     (
         "calls did not end in time",
         "64ef9a7eb8bf45c093fc68d0856d2f64",
+    ),
+    ("limit reached", "03b9bc20c3914eaeb294a44a0ff5d687"),
+    (
+        "alerts could not be sent",
+        "0de1d8a820aa486f9ccb7335563b8ba3",
+    ),
+    (
+        "a heartbeat could not be sent",
+        "2396046521824dbc820d660f106fd143",
+    ),
+    ("a token ends", "2da443bb234a496ca864d0c9d76010f0"),
+    (
+        "the ledger refuses a fact",
+        "d57a2d85a3124a56808312d20a914c21",
     ),
 ];
 
