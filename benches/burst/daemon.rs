@@ -31,6 +31,7 @@ impl Folder {
     ) -> anyhow::Result<Self> {
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         fs::create_dir(root.path().join("schedules"))?;
+        fs::create_dir(root.path().join("log"))?;
         let authority = authority
             .map(|path| format!("ca_file = {path:?}\n"))
             .unwrap_or_default();
@@ -65,7 +66,8 @@ impl Folder {
         let _ = fs::remove_file(path("notify"));
         let notify = UnixDatagram::bind(path("notify"))?;
         notify.set_read_timeout(Some(Duration::from_secs(300)))?;
-        let log = path("log");
+        // Not beside triggerd.toml, whose folder is watched.
+        let log = path("log/stderr");
         let begun = Instant::now();
         let child = Command::new(env!("CARGO_BIN_EXE_triggerd"))
             .arg("run")

@@ -119,7 +119,7 @@ fn url(sink: &Sink, kind: Kind) -> String {
 /// Room to load the files and to write ahead, which triggerd does five seconds early.
 fn fire_triggerd(sink: &Sink, kind: Kind, n: usize, api_ms: u64) -> anyhow::Result<Run> {
     let load = load();
-    let mut room = Duration::from_millis(8_500 + n as u64 / 4);
+    let mut room = Duration::from_millis(6_500 + n as u64 / 4);
     loop {
         let due = due_in(room);
         let cron = due.strftime("%-S %-M %-H * * *").to_string();
