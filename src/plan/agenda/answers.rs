@@ -28,7 +28,7 @@ impl Agenda {
         answer: Answer,
         now: Moment,
     ) -> Vec<Action> {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.slots.free();
         self.learn(key, &answer, now);
         self.judge(key, sent_at, latency, answer, now);
         self.fill_slots(now);

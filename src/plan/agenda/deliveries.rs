@@ -186,7 +186,7 @@ impl Agenda {
 
     /// The daemon stops: nothing more is sent, and what has not reached its time is taken back.
     pub fn close(&mut self, now: Moment) -> Vec<Action> {
-        self.max_in_flight = 0;
+        self.slots.close();
         self.settle_all(now);
         self.withdraw_all_prepared();
         self.record_settled(now);

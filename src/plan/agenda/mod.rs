@@ -37,6 +37,7 @@ mod runs;
 mod schedules;
 mod sending;
 mod snapshot;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -45,6 +46,7 @@ use deliveries::{Open, Pace};
 pub use runs::LookUp;
 use schedules::Entry;
 pub use snapshot::{ScheduleNow, Snapshot};
+use slots::Slots;
 use timers::Timers;
 
 /// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
@@ -142,7 +144,7 @@ const STEP: SignedDuration = SignedDuration::from_secs(1);
 
 pub struct Agenda {
     namespace: Namespace,
-    max_in_flight: usize,
+    slots: Slots,
     last: Moment,
     hold: Option<Hold>,
     /// Where the process before left off: it dealt with everything up to here.
@@ -164,7 +166,6 @@ pub struct Agenda {
     counts: Counts,
     /// Those that wait for a free slot alone, by due time.
     sendable: BTreeSet<Waiting>,
-    in_flight: usize,
     pauses: Pauses,
     runs: Followed,
     /// What waits for a run of its schedule to end.
@@ -218,7 +219,7 @@ impl Agenda {
     ) -> Self {
         let mut agenda = Self {
             namespace,
-            max_in_flight,
+            slots: Slots::new(max_in_flight),
             last: now,
             hold: None,
             left_off_at: remembered.settled_until.unwrap_or(now.wall),
@@ -234,7 +235,6 @@ impl Agenda {
             openings: HashMap::new(),
             counts: Counts::default(),
             sendable: BTreeSet::new(),
-            in_flight: 0,
             pauses: remembered.pauses,
             runs: Followed::default(),
             queue: HashMap::new(),
@@ -310,6 +310,7 @@ impl Agenda {
                 self.run_boot_timers(now);
                 self.run_gates(now);
                 self.run_looks(now);
+                self.look_at_slots(now);
             }
             if !self.actions.is_empty() {
                 self.record_settled(now);
@@ -332,6 +333,7 @@ impl Agenda {
                 self.boot.next(),
                 self.gates.next_wake(),
                 self.runs.next_wake(),
+                self.slots.next_wake(),
             ]
             .into_iter()
             .flatten()
@@ -357,7 +359,13 @@ impl Agenda {
 
     /// How many calls have not been answered yet.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.slots.taken()
+    }
+
+    /// Whether deliveries are due that have not been sent for want of a slot or of time.
+    pub fn has_backlog(&self, now: Moment) -> bool {
+        let is_due = |at| at <= now.wall;
+        !self.sendable.is_empty() || self.wall.next().is_some_and(is_due)
     }
 
     fn settle_all(&mut self, now: Moment) {

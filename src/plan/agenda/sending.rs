@@ -113,12 +113,11 @@ impl Agenda {
         if now.boot >= open.deadline {
             return self.end(key, Verdict::Expired, None, now);
         }
-        if self.in_flight >= self.max_in_flight {
+        if !self.slots.take(now.boot) {
             open.state = State::Sendable;
             self.sendable.insert((open.delivery.due_at, key.clone()));
             return;
         }
-        self.in_flight += 1;
         open.attempts += 1;
         open.state = State::Trying;
         self.actions.push(Action::Attempt {
@@ -128,10 +127,21 @@ impl Agenda {
     }
 
     pub(super) fn fill_slots(&mut self, now: Moment) {
-        while self.in_flight < self.max_in_flight
+        while self.slots.is_free()
             && let Some((_, key)) = self.sendable.pop_first()
         {
             if !self.is_paused(&key, now) && !self.is_held(&key) {
+                self.take_slot(&key, now);
+            }
+        }
+    }
+
+    /// Something may have waited for long enough to get a slot of its own.
+    pub(super) fn look_at_slots(&mut self, now: Moment) {
+        if self.slots.look(now.boot) {
+            self.fill_slots(now);
+            // The first that still waits asks to be looked after.
+            if let Some((_, key)) = self.sendable.first().cloned() {
                 self.take_slot(&key, now);
             }
         }
@@ -142,7 +152,7 @@ impl Agenda {
             match due {
                 GateDue::Open(waiting) => self.release(waiting, now),
                 GateDue::LetThrough((_, key))
-                    if self.in_flight < self.max_in_flight && !self.is_paused(&key, now) =>
+                    if self.slots.is_free() && !self.is_paused(&key, now) =>
                 {
                     self.take_slot(&key, now);
                 }

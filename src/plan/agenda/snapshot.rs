@@ -73,7 +73,7 @@ impl Agenda {
             pauses: self.pauses.clone(),
             runs: self.runs.all().cloned().collect(),
             open_deliveries: self.open.len(),
-            in_flight: self.in_flight,
+            in_flight: self.slots.taken(),
         }
     }
 }
