@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
-use crate::clock::Clock;
+use crate::clock::{Boottime, Clock, Moment, Wake};
 use crate::daemon::event::{Event, Loaded, Standing, Triggered};
 use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
@@ -28,6 +28,10 @@ use crate::telemetry::{self, Tally, Telemetry};
 
 /// How long calls in flight may take to end once the daemon is asked to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How long what happened may wait to be recorded while deliveries wait to be sent: in a burst the
+/// next call comes first. Killed meanwhile, the daemon repeats the call with the same key.
+const BACKLOG: Duration = Duration::from_secs(1);
 
 /// The most events that are taken before the agenda is asked again what is due.
 const BATCH: usize = 256;
@@ -50,6 +54,9 @@ pub struct Engine<C, A> {
     inbox: mpsc::UnboundedReceiver<Event>,
     /// Those who asked for a delivery and wait for its verdict.
     waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
+    /// Stated while deliveries wait to be sent; since when, if there are any.
+    unrecorded: Vec<Fact>,
+    unrecorded_since: Option<Boottime>,
     /// Since the last summary.
     tally: Tally,
     ledger_in_memory: bool,
@@ -72,6 +79,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             events,
             inbox,
             waiting: HashMap::new(),
+            unrecorded: Vec::new(),
+            unrecorded_since: None,
             tally: Tally::default(),
             ledger_in_memory: false,
         }
@@ -88,7 +97,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         for (schedule, source) in loaded.sources {
             facts.push(Fact::InForce { schedule, source });
         }
-        self.world.ledger.append(facts);
+        self.record(facts);
         let actions = self.agenda.change(loaded.changes, self.world.clock.now());
         self.perform(actions);
     }
@@ -101,10 +110,19 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         loop {
             let actions = self.agenda.due(self.world.clock.now());
             self.perform(actions);
+            self.record_what_waits();
+            // Going to sleep costs system calls: not while there is something to do, but then the
+            // calls that were begun have their turn first.
+            if let Some(happened) = self.happened() {
+                self.take(happened);
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wake = self.next_wake();
             tokio::select! {
                 () = stop.cancelled() => break,
                 happened = next(&mut self.world.receipts, &mut self.inbox) => self.take(happened?),
-                () = self.world.clock.sleep_until(self.agenda.next_wake()) => self.world.herald.news(),
+                () = self.world.clock.sleep_until(wake) => self.world.herald.news(),
                 () = self.world.herald.due() => self.world.herald.tell(|| telemetry::status(&self.agenda)),
             }
         }
@@ -120,6 +138,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         }
         let calls_end = async {
             while self.agenda.in_flight() > 0 {
+                self.record(Vec::new());
                 let happened = next(&mut self.world.receipts, &mut self.inbox).await?;
                 self.take(happened);
             }
@@ -132,6 +151,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 "calls did not end in time; the next start repeats them with the same keys"
             ),
         }
+        self.record(Vec::new());
         let open_deliveries = self.agenda.open_deliveries();
         let World {
             ledger,
@@ -153,6 +173,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     /// How things stand, for people.
     pub fn status(&self) -> String {
         telemetry::status(&self.agenda)
+    }
+
+    /// What has happened meanwhile.
+    fn happened(&mut self) -> Option<Happened> {
+        let recorded = self.world.receipts.try_recv().map(Happened::Recorded);
+        recorded
+            .or_else(|_| self.inbox.try_recv().map(Happened::Event))
+            .ok()
     }
 
     fn take(&mut self, happened: Happened) {
@@ -322,11 +350,45 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 }
             }
         }
-        if !facts.is_empty() {
-            self.world.ledger.append(facts);
+        let is_awaited = |fact: &Fact| matches!(fact, Fact::WrittenAhead(_));
+        if facts.iter().any(is_awaited) {
+            self.record(facts);
+        } else if !facts.is_empty() {
+            let now = || self.world.clock.now().boot;
+            self.unrecorded_since.get_or_insert_with(now);
+            self.unrecorded.extend(facts);
         }
         for delivery in calls {
             self.attempt(delivery);
+        }
+    }
+
+    /// Has these written, after all that was stated before.
+    fn record(&mut self, facts: Vec<Fact>) {
+        self.unrecorded_since = None;
+        self.unrecorded.extend(facts);
+        if !self.unrecorded.is_empty() {
+            self.world
+                .ledger
+                .append(std::mem::take(&mut self.unrecorded));
+        }
+    }
+
+    /// Unless deliveries wait to be sent, and it has not waited for long.
+    fn record_what_waits(&mut self) {
+        let now = self.world.clock.now();
+        let has_waited = |since: Boottime| since + BACKLOG <= now.boot;
+        if !self.agenda.has_backlog(now) || self.unrecorded_since.is_some_and(has_waited) {
+            self.record(Vec::new());
+        }
+    }
+
+    fn next_wake(&self) -> Wake {
+        let wake = self.agenda.next_wake();
+        let has_waited_at = self.unrecorded_since.map(|since| since + BACKLOG);
+        Wake {
+            boot: wake.boot.into_iter().chain(has_waited_at).min(),
+            ..wake
         }
     }
 
@@ -343,17 +405,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 idempotency_key: delivery.idempotency_key.clone(),
                 body: delivery.body.json.clone(),
             };
-            let sent = clock.now();
-            // In a task of its own, so that a panic is this attempt's outcome and no more.
-            let call = tokio::spawn(async move { api.trigger(request).await });
-            let answer = call.await.unwrap_or_else(|_| panicked());
-            // The engine may have stopped waiting: then the next start repeats the call.
-            let _ = events.send(Event::Answered {
+            let mut call = Call {
                 key: delivery.idempotency_key.clone(),
-                sent_at: sent.wall,
-                latency: clock.now().boot.saturating_sub(sent.boot),
-                answer,
-            });
+                sent: clock.now(),
+                answer: None,
+                clock,
+                events,
+            };
+            call.answer = Some(api.trigger(request).await);
         });
     }
 
@@ -386,6 +445,27 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 TokenProbe::Unknown(_) => None,
             };
             let _ = events.send(Event::Probed { token, works });
+        });
+    }
+}
+
+/// A call under way. However it ends, by a panic as well, its answer is an event.
+struct Call<C: Clock> {
+    key: IdempotencyKey,
+    sent: Moment,
+    answer: Option<Answer>,
+    clock: Arc<C>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl<C: Clock> Drop for Call<C> {
+    fn drop(&mut self) {
+        // The engine may have stopped waiting: then the next start repeats the call.
+        let _ = self.events.send(Event::Answered {
+            key: self.key.clone(),
+            sent_at: self.sent.wall,
+            latency: self.clock.now().boot.saturating_sub(self.sent.boot),
+            answer: self.answer.take().unwrap_or_else(panicked),
         });
     }
 }

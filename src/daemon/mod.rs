@@ -219,9 +219,10 @@ async fn together<C: Clock, A: TriggerApi>(
         ended
     };
     let firing = async {
-        let ended = engine.run(stop.clone()).await;
+        // Among the calls that it begins, so that they need wake no other thread.
+        let ended = tokio::spawn(engine.run(stop.clone())).await;
         stop.cancel();
-        ended
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     };
     let stopping = async {
         stop.cancelled().await;
