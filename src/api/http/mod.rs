@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{
-    Certificate, Client, Proxy, RequestBuilder, Response, StatusCode, Url, redirect, retry,
-};
+use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
 
 use super::base_url::BaseUrl;
 use super::token::{Secret, TokenId, Tokens};
@@ -55,6 +57,10 @@ pub enum HttpError {
          as `ca_file`"
     )]
     Client(#[source] reqwest::Error),
+    #[error(
+        "the system's root certificates can't be used; install them (`ca-certificates`), or name good ones as `ca_file`"
+    )]
+    Roots(#[source] rustls::Error),
 }
 
 /// Calls the API over HTTP. Cheap to clone; clones share their connections.
@@ -104,7 +110,12 @@ impl HttpApi {
             None => None,
         };
         let trusted = certificates(settings.ca_file.as_deref())?;
-        let (tls, loopback) = (settings.base_url.is_tls(), settings.base_url.is_loopback());
+        let tls = match settings.base_url.is_tls() {
+            true => Some(tls(trusted).map_err(HttpError::Roots)?),
+            // A machine without root certificates can still call itself.
+            false => None,
+        };
+        let loopback = settings.base_url.is_loopback();
         let connect_timeout = LONGEST_CONNECT.min(settings.timeout / 2);
         let make = move || {
             let builder = Client::builder()
@@ -125,10 +136,9 @@ impl HttpApi {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
             };
-            match tls {
-                true => builder.tls_certs_merge(trusted.clone()),
-                // A machine without root certificates can still call itself.
-                false => builder.tls_certs_only([]),
+            match &tls {
+                Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
+                None => builder.tls_certs_only([]),
             }
         };
         Ok(Self {
@@ -250,13 +260,28 @@ pub fn understand(
     answer::of_trigger(Ok(reply), &Quote::hiding(token, request_body))
 }
 
-fn certificates(ca_file: Option<&Path>) -> Result<Vec<Certificate>, HttpError> {
+/// One for all lanes: reading the system's roots takes longer than a call, and a connection can be
+/// resumed on another lane.
+fn tls(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(trusted, provider.clone())?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        // Nothing is weaker for it: it is how a verifier is given that knows the system's roots.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn certificates(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, HttpError> {
     let Some(path) = ca_file else {
         return Ok(Vec::new());
     };
     let pem =
         std::fs::read(path).map_err(|error| HttpError::UnreadableCaFile(path.into(), error))?;
-    match Certificate::from_pem_bundle(&pem) {
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(HttpError::NoCertificates(path.into())),
     }
