@@ -94,7 +94,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
 
     let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
     if let Place::Folder(folder) = &place {
-        recall(&mut catalog, folder, &remembered, now)?;
+        recall(&mut catalog, folder, &remembered)?;
     }
     let (told, changes) = mpsc::channel(64);
     let watcher = Watcher::start(
@@ -239,7 +239,6 @@ fn recall(
     catalog: &mut Catalog,
     folder: &std::path::Path,
     remembered: &Remembered,
-    now: crate::clock::Moment,
 ) -> Result<(), LedgerError> {
     let in_force: HashSet<_> = remembered
         .schedules
@@ -253,7 +252,7 @@ fn recall(
     let reader = Reader::open(folder)?;
     for id in in_force {
         if let Some(source) = reader.source(id)? {
-            catalog.remember(id.clone(), &source, now);
+            catalog.remember(id.clone(), source);
         }
     }
     Ok(())

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Boottime, Moment};
@@ -26,6 +29,12 @@ pub struct Catalog {
     folder: PathBuf,
     context: Context,
     files: BTreeMap<ScheduleId, Entry>,
+    /// Of the files that are not there: what a look costs grows with what changed alone.
+    missing: BTreeMap<ScheduleId, Boottime>,
+    /// Which schedules read a file beside their own.
+    inputs: BTreeMap<PathBuf, BTreeSet<ScheduleId>>,
+    /// In force when the process before stopped, and not looked at yet.
+    remembered: BTreeMap<ScheduleId, Source>,
     /// Of names that are no schedule's.
     misnamed: BTreeMap<PathBuf, Problem>,
     /// Why the folder can't be read, if it can't.
@@ -37,9 +46,9 @@ struct Entry {
     path: PathBuf,
     /// `None` while it is not there.
     seen: Option<Seen>,
-    missing_since: Option<Boottime>,
     in_force: Option<Arc<Schedule>>,
     problems: Vec<Problem>,
+    /// To draw the problems on; empty if there are none.
     text: String,
 }
 
@@ -68,32 +77,19 @@ impl Catalog {
             folder,
             context,
             files: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            remembered: BTreeMap::new(),
             misnamed: BTreeMap::new(),
             folder_problem: None,
         }
     }
 
     /// Takes up a schedule that was in force when the process before stopped, by its last good
-    /// version: a file that is broken or missing by now is not a file that is gone.
-    pub fn remember(&mut self, id: ScheduleId, source: &Source, now: Moment) {
-        let path = self.folder.join(format!("{id}.toml"));
-        let in_force = resolve_quietly(
-            &path,
-            &id,
-            &source.toml,
-            source.input.as_deref().map(str::to_owned),
-            &self.context,
-            now.wall,
-        );
-        let entry = Entry {
-            path,
-            seen: None,
-            missing_since: Some(now.boot),
-            in_force,
-            problems: Vec::new(),
-            text: source.toml.to_string(),
-        };
-        self.files.insert(id, entry);
+    /// version: a file that is broken or missing by now is not a file that is gone. It is in force
+    /// from the first look on.
+    pub fn remember(&mut self, id: ScheduleId, source: Source) {
+        self.remembered.insert(id, source);
     }
 
     /// Everything that is in force, as a change: for the agenda's first one.
@@ -124,26 +120,22 @@ impl Catalog {
 
     /// The text of a file as it was last read, to draw its problems on.
     pub fn text_of(&self, path: &Path) -> Option<&str> {
-        let entry = self.files.values().find(|entry| entry.path == path)?;
-        Some(&entry.text)
+        match read::named(path) {
+            Named::Schedule(id) => self.files.get(&id).map(|entry| entry.text.as_str()),
+            Named::Ignored | Named::Invalid(_) => None,
+        }
     }
 
     /// Files outside of the folder's own names that the schedules depend on.
     pub fn input_files(&self) -> BTreeSet<PathBuf> {
-        self.files
-            .values()
-            .filter_map(|entry| entry.seen.as_ref()?.input.as_ref())
-            .map(|(path, _)| path.clone())
-            .collect()
+        self.inputs.keys().cloned().collect()
     }
 
     /// When a missing file is gone, unless it comes back before.
     pub fn next_gone(&self) -> Option<Boottime> {
-        self.files
-            .values()
-            .filter_map(|entry| entry.missing_since)
-            .min()
-            .map(|since| since + GONE_AFTER)
+        let since = self.missing.values().min();
+        since
+            .map(|since| *since + GONE_AFTER)
             .filter(|_| self.folder_problem.is_none())
     }
 
@@ -154,6 +146,7 @@ impl Catalog {
         for entry in self.files.values_mut() {
             entry.seen = None;
         }
+        self.inputs.clear();
         self.look(&watch::Change::Everything, now)
     }
 
@@ -168,6 +161,7 @@ impl Catalog {
                 }
             }
         }
+        self.take_up_remembered(now);
         self.sweep(now, &mut report);
         report
     }
@@ -190,8 +184,8 @@ impl Catalog {
         if self.folder_problem.take().is_some() {
             report.folder_is_back = true;
             // It may have been away for long: files get their time to come back as well.
-            for entry in self.files.values_mut() {
-                entry.missing_since = entry.missing_since.map(|_| now.boot);
+            for since in self.missing.values_mut() {
+                *since = now.boot;
             }
         }
         self.misnamed.retain(|path, _| paths.contains(path));
@@ -201,9 +195,45 @@ impl Catalog {
             .filter(|entry| !paths.contains(&entry.path))
             .map(|entry| entry.path.clone())
             .collect();
+        let mut stale = Vec::new();
         for path in paths.iter().chain(&missing) {
-            self.look_at(path, now, report);
+            match read::named(path) {
+                Named::Schedule(id) if self.is_stale(&id, path, now) => stale.push((id, path)),
+                Named::Schedule(_) => {}
+                Named::Ignored | Named::Invalid(_) => self.look_at(path, now, report),
+            }
         }
+        for (id, read) in self.read_all(stale, now) {
+            self.take(id, read, report);
+        }
+    }
+
+    /// Reads files on all cores; in their order.
+    fn read_all(
+        &self,
+        files: Vec<(ScheduleId, &PathBuf)>,
+        now: Moment,
+    ) -> Vec<(ScheduleId, ReadFile)> {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = files.len().div_ceil(threads).max(FEWEST_FOR_A_THREAD);
+        let read = |files: &[(ScheduleId, &PathBuf)]| {
+            let read = files
+                .iter()
+                .map(|(id, path)| (id.clone(), self.read(id, path, now)));
+            read.collect::<Vec<_>>()
+        };
+        let mut shares = files.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        thread::scope(|scope| {
+            let others: Vec<_> = shares
+                .map(|files| scope.spawn(move || read(files)))
+                .collect();
+            let mut all = read(first);
+            for other in others {
+                all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            all
+        })
     }
 
     fn look_at(&mut self, path: &Path, now: Moment, report: &mut Report) {
@@ -221,30 +251,43 @@ impl Catalog {
                 }
             }
         }
-        let users: Vec<_> = self
-            .files
-            .iter()
-            .filter(|(_, entry)| entry.reads(path))
-            .map(|(id, entry)| (id.clone(), entry.path.clone()))
-            .collect();
-        for (id, path) in users {
+        for id in self.inputs.get(path).cloned().unwrap_or_default() {
+            let path = self.path_of(&id);
             self.look_at_schedule(id, &path, now, report);
         }
     }
 
     fn look_at_schedule(&mut self, id: ScheduleId, path: &Path, now: Moment, report: &mut Report) {
+        if self.is_stale(&id, path, now) {
+            let read = self.read(&id, path, now);
+            self.take(id, read, report);
+        }
+    }
+
+    /// Whether the file has to be read; one that is not there is missing from now on.
+    fn is_stale(&mut self, id: &ScheduleId, path: &Path, now: Moment) -> bool {
         if path.symlink_metadata().is_err() {
-            if let Some(entry) = self.files.get_mut(&id) {
-                entry.missing_since.get_or_insert(now.boot);
+            if self.files.contains_key(id) || self.remembered.contains_key(id) {
+                self.missing.entry(id.clone()).or_insert(now.boot);
             }
-            return;
+            return false;
         }
-        let before = self.files.get(&id);
-        if before.is_some_and(|entry| entry.is_as_seen()) {
-            return;
-        }
-        let in_force_before = before.and_then(|entry| entry.in_force.clone());
-        let (mut entry, source) = self.read(&id, path, now);
+        let was_missing = self.missing.remove(id).is_some();
+        let entry = self.files.get(id);
+        was_missing || !entry.is_some_and(Entry::is_as_seen)
+    }
+
+    /// Takes up what was read of a file, in place of what it said before.
+    fn take(&mut self, id: ScheduleId, read: ReadFile, report: &mut Report) {
+        let ReadFile {
+            mut entry,
+            source,
+            remembered,
+        } = read;
+        let before = self.files.remove(&id);
+        self.index_input(&id, before.as_ref(), Some(&entry));
+        self.remembered.remove(&id);
+        let in_force_before = before.and_then(|entry| entry.in_force).or(remembered);
         report.problems.extend(entry.problems.iter().cloned());
         match (&entry.in_force, source) {
             (Some(schedule), Some(source)) if Some(schedule) != in_force_before.as_ref() => {
@@ -262,13 +305,77 @@ impl Catalog {
         self.files.insert(id, entry);
     }
 
-    /// Reads one file; `None` beside it if it can't be put into force.
-    fn read(&self, id: &ScheduleId, path: &Path, now: Moment) -> (Entry, Option<Source>) {
+    fn index_input(&mut self, id: &ScheduleId, before: Option<&Entry>, after: Option<&Entry>) {
+        let [before, after] = [before, after].map(|entry| entry.and_then(Entry::input));
+        if before == after {
+            return;
+        }
+        if let Some(path) = before
+            && let Some(users) = self.inputs.get_mut(path)
+        {
+            users.remove(id);
+            if users.is_empty() {
+                self.inputs.remove(path);
+            }
+        }
+        if let Some(path) = after {
+            let users = self.inputs.entry(path.clone()).or_default();
+            users.insert(id.clone());
+        }
+    }
+
+    /// What was in force before and whose file was not read is in force still.
+    fn take_up_remembered(&mut self, now: Moment) {
+        for (id, source) in std::mem::take(&mut self.remembered) {
+            self.missing.entry(id.clone()).or_insert(now.boot);
+            let entry = Entry {
+                path: self.path_of(&id),
+                seen: None,
+                in_force: self.resolve(&id, &source, now),
+                problems: Vec::new(),
+                text: String::new(),
+            };
+            self.files.insert(id, entry);
+        }
+    }
+
+    fn resolve(&self, id: &ScheduleId, source: &Source, now: Moment) -> Option<Arc<Schedule>> {
+        resolve_quietly(
+            &self.path_of(id),
+            id,
+            &source.toml,
+            source.input.as_deref().map(str::to_owned),
+            &self.context,
+            now.wall,
+        )
+    }
+
+    fn path_of(&self, id: &ScheduleId) -> PathBuf {
+        self.folder.join(format!("{id}.toml"))
+    }
+
+    /// Reads one file, and what was in force before if only the ledger knows that.
+    fn read(&self, id: &ScheduleId, path: &Path, now: Moment) -> ReadFile {
+        let (entry, source) = self.read_new(id, path, now);
+        let remembered = match self.remembered.get(id) {
+            // The same text is resolved once only.
+            Some(before) if source.as_ref() == Some(before) => entry.in_force.clone(),
+            Some(before) => self.resolve(id, before, now),
+            None => None,
+        };
+        ReadFile {
+            entry,
+            source,
+            remembered,
+        }
+    }
+
+    /// `None` beside it if it can't be put into force.
+    fn read_new(&self, id: &ScheduleId, path: &Path, now: Moment) -> (Entry, Option<Source>) {
         let fingerprint = Fingerprint::at(path);
         let mut entry = Entry {
             path: path.to_owned(),
             seen: fingerprint.map(|file| Seen { file, input: None }),
-            missing_since: None,
             in_force: None,
             problems: Vec::new(),
             text: String::new(),
@@ -299,7 +406,9 @@ impl Catalog {
         let (schedule, problems) = parsed.resolve(id, input, &self.context, now.wall);
         entry.in_force = schedule.map(Arc::new);
         entry.problems = problems;
-        entry.text = text;
+        if !entry.problems.is_empty() {
+            entry.text = text;
+        }
         let good = entry.in_force.is_some() && !has_errors(&entry.problems);
         (entry, good.then_some(source))
     }
@@ -320,23 +429,28 @@ impl Catalog {
         if self.folder_problem.is_some() {
             return;
         }
-        let gone: Vec<_> = self
-            .files
-            .iter()
-            .filter(|(_, entry)| {
-                entry
-                    .missing_since
-                    .is_some_and(|since| since + GONE_AFTER <= now.boot)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in gone {
-            self.files.remove(&id);
+        let is_gone = |since: &Boottime| *since + GONE_AFTER <= now.boot;
+        let gone = self.missing.extract_if(.., |_, since| is_gone(since));
+        for (id, _) in gone.collect::<Vec<_>>() {
+            let before = self.files.remove(&id);
+            self.index_input(&id, before.as_ref(), None);
             report.loaded.changes.push(Change::Remove(id.clone()));
             report.removed.push(id);
         }
     }
 }
+
+/// What was read of one file.
+struct ReadFile {
+    entry: Entry,
+    /// `None` if it can't be put into force.
+    source: Option<Source>,
+    /// What the ledger says was in force before.
+    remembered: Option<Arc<Schedule>>,
+}
+
+/// So few files are read sooner than a thread is started.
+const FEWEST_FOR_A_THREAD: usize = 64;
 
 impl Entry {
     /// Whether the file and its input are as they were when they were read.
@@ -349,12 +463,12 @@ impl Entry {
                 .input
                 .as_ref()
                 .is_none_or(|(path, input)| Fingerprint::at(path) == *input)
-            && self.missing_since.is_none()
     }
 
-    fn reads(&self, path: &Path) -> bool {
-        let input = self.seen.as_ref().and_then(|seen| seen.input.as_ref());
-        input.is_some_and(|(input, _)| input == path)
+    /// The file beside its own that it reads.
+    fn input(&self) -> Option<&PathBuf> {
+        let (path, _) = self.seen.as_ref()?.input.as_ref()?;
+        Some(path)
     }
 }
 

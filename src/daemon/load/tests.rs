@@ -119,7 +119,7 @@ fn a_broken_file_over_a_restart_keeps_its_last_good_version_too() {
         input: None,
     };
     let id = ScheduleId::parse("a").unwrap();
-    folder.catalog.remember(id, &source, folder.now);
+    folder.catalog.remember(id, source);
     assert_eq!(folder.look(), "minute 61 is outside 0-59");
     assert!(folder.catalog.get("a").is_some());
 }
@@ -162,7 +162,7 @@ fn a_schedule_that_was_in_force_at_the_stop_and_has_no_file_is_gone_after_its_ti
         input: None,
     };
     let id = ScheduleId::parse("a").unwrap();
-    folder.catalog.remember(id, &source, folder.now);
+    folder.catalog.remember(id, source);
     assert_eq!(folder.look(), "");
     assert_eq!(folder.catalog.in_force().changes.len(), 1);
     folder.pass(2000);
