@@ -113,6 +113,9 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             self.record_what_waits();
             // Going to sleep costs system calls: not while there is something to do, but then the
             // calls that were begun have their turn first.
+            if stop.is_cancelled() {
+                break;
+            }
             if let Some(happened) = self.happened() {
                 self.take(happened);
                 tokio::task::yield_now().await;

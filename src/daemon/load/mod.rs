@@ -429,9 +429,10 @@ impl Catalog {
         if self.folder_problem.is_some() {
             return;
         }
-        let is_gone = |since: &Boottime| *since + GONE_AFTER <= now.boot;
-        let gone = self.missing.extract_if(.., |_, since| is_gone(since));
-        for (id, _) in gone.collect::<Vec<_>>() {
+        let is_gone = |since: Boottime| since + GONE_AFTER <= now.boot;
+        let gone = self.missing.iter().filter(|(_, since)| is_gone(**since));
+        for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.missing.remove(&id);
             let before = self.files.remove(&id);
             self.index_input(&id, before.as_ref(), None);
             report.loaded.changes.push(Change::Remove(id.clone()));

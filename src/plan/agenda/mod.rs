@@ -36,8 +36,8 @@ mod pauses;
 mod runs;
 mod schedules;
 mod sending;
-mod snapshot;
 mod slots;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -45,8 +45,8 @@ mod timers;
 use deliveries::{Open, Pace};
 pub use runs::LookUp;
 use schedules::Entry;
-pub use snapshot::{ScheduleNow, Snapshot};
 use slots::Slots;
+pub use snapshot::{ScheduleNow, Snapshot};
 use timers::Timers;
 
 /// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
