@@ -119,6 +119,12 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             if let Some(happened) = self.happened() {
                 self.take(happened);
                 tokio::task::yield_now().await;
+                // The watchdog is to hear of a loop that turns, however busy it is.
+                tokio::select! {
+                    biased;
+                    () = self.world.herald.due() => self.world.herald.tell(|| telemetry::status(&self.agenda)),
+                    () = std::future::ready(()) => {}
+                }
                 continue;
             }
             let wake = self.next_wake();
@@ -353,7 +359,15 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 }
             }
         }
-        let is_awaited = |fact: &Fact| matches!(fact, Fact::WrittenAhead(_));
+        let is_awaited = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::WrittenAhead(_)
+                    | Fact::Reopened(_)
+                    | Fact::Paused { .. }
+                    | Fact::Resumed { .. }
+            )
+        };
         if facts.iter().any(is_awaited) {
             self.record(facts);
         } else if !facts.is_empty() {
