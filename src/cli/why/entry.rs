@@ -1,7 +1,7 @@
 //! What an entry of the ledger says of its occurrence, in words. It looks nothing up.
 
 use super::{Case, Reason};
-use crate::ledger::history::{Entry, RecordedDelivery, RecordedSkip};
+use crate::ledger::history::{Entry, RecordedDelivery, RecordedRun, RecordedSkip};
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::occurrence::Origin;
 
@@ -69,8 +69,29 @@ impl Case {
             Origin::Schedule => "",
         };
         lines.push(format!("request id {}{by_hand}", delivery.request_id));
+        for former in &delivery.former {
+            let at = self.local(former.at);
+            lines.push(format!(
+                "{} at {at}, before it was redelivered",
+                former.verdict.word()
+            ));
+        }
+        lines.extend(delivery.run.as_ref().map(|run| self.of_run(run)));
         lines.extend(delivery.conversation_url.clone());
         lines
+    }
+
+    fn of_run(&self, run: &RecordedRun) -> String {
+        let more = [&run.result, &run.detail].into_iter().flatten();
+        let more: String = more.map(|it| format!(", {it}")).collect();
+        match run.ended_at {
+            Some(at) => format!("its run ended at {}: {}{more}", self.local(at), run.status),
+            None => format!(
+                "its run is {} since {}{more}",
+                run.status.replace('_', " "),
+                self.local(run.since)
+            ),
+        }
     }
 
     pub(super) fn of_skips(&self, recorded: &RecordedSkip) -> Option<String> {

@@ -11,6 +11,7 @@ use triggerd::plan::delivery::{Delivery, Opened, Skip, Verdict, Window};
 use triggerd::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use triggerd::plan::occurrence::{Namespace, Occurrence};
 use triggerd::plan::outcome::{Acceptance, Answer, Outcome, Reached};
+use triggerd::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use triggerd::schedule::resolve::{Context, Parsed};
 use triggerd::schedule::{Schedule, ScheduleId};
 
@@ -129,6 +130,28 @@ impl Past {
             run_id: None,
         });
         self.ended(scheduled_at, accepted, 202, Verdict::Accepted)
+    }
+
+    /// And its run completed a minute later, with this found.
+    pub(super) fn ran(self, scheduled_at: &str, finding: Finding) -> Self {
+        let delivery = self.delivery(scheduled_at);
+        let acceptance = Acceptance {
+            conversation_url: None,
+            run_id: Some("apirun_1".into()),
+        };
+        let run = Run::of(&delivery, &acceptance, delivery.due_at).expect("it has an id");
+        let at = delivery.due_at + Duration::from_secs(60);
+        self.fact(Fact::Run(Arc::new(RunReport {
+            run: Arc::new(run),
+            progress: Progress::Ended(RunEnd::Completed(Some(finding))),
+            at,
+        })))
+    }
+
+    /// A person had it tried again.
+    pub(super) fn reopened(self, scheduled_at: &str) -> Self {
+        let delivery = self.delivery(scheduled_at);
+        self.fact(Fact::Reopened(delivery))
     }
 
     pub(super) fn rejected(self, scheduled_at: &str) -> Self {

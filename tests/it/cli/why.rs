@@ -1,6 +1,7 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use triggerd::plan::delivery::Skip;
+use triggerd::plan::run::Finding;
 
 use super::past::Past;
 use super::{Done, Folder};
@@ -67,6 +68,29 @@ fn a_delivery_is_told_with_its_attempts() {
       request id weekly-20200217T0900
     [0]
     ");
+}
+
+#[test]
+fn a_run_is_told_with_its_end_and_a_redelivery_with_what_it_replaced() {
+    let folder = Folder::new().schedule("weekly", "cron = \"0 9 * * MON\"\ninput = \"hello\"\n");
+    Past::of(&folder, "weekly")
+        .began("2020-01-02T12:00:00Z")
+        .accepted("2020-01-06T09:00:00Z")
+        .ran("2020-01-06T09:00:00Z", Finding::Missing)
+        .rejected("2020-01-13T09:00:00Z")
+        .reopened("2020-01-13T09:00:00Z")
+        .record(&folder);
+    assert_snapshot!(why(&folder, "2020-01-06T09:00"), @"
+    weekly at 2020-01-06T09:00:00Z: accepted
+      attempt 1 at 2020-01-06T09:00:00.002Z: accepted, http 202
+      request id weekly-20200106T0900
+      its run ended at 2020-01-06T09:01:00Z: completed, missing
+      https://chatgpt.com/c/1
+    [0]
+    ");
+    let reopened = why(&folder, "2020-01-13T09:00");
+    let before = "  rejected at 2020-01-13T09:00:00.002Z, before it was redelivered\n";
+    assert!(reopened.out.contains(before), "{reopened}");
 }
 
 #[test]
