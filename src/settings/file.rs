@@ -18,7 +18,7 @@ pub(super) struct RawSettings {
     pub(super) token: Option<RawToken>,
     pub(super) agents: Vec<(Field<String>, RawAgent)>,
     pub(super) defaults: RawSchedule,
-    pub(super) http: Option<Range<usize>>,
+    pub(super) http_listen: Option<Field<String>>,
     pub(super) control_socket: Option<Field<String>>,
     pub(super) log_format: Option<Field<String>>,
     pub(super) alerts: RawAlerts,
@@ -106,10 +106,9 @@ impl RawSettings {
             defaults: table
                 .table("defaults", |table, _| RawSchedule::read(table))
                 .unwrap_or_default(),
-            http: table.table("http", |table, place| {
-                let _: Option<Field<String>> = table.get("listen");
-                place
-            }),
+            http_listen: table
+                .table("http", |table, _| table.get("listen"))
+                .flatten(),
             control_socket: table
                 .table("control", |table, _| table.get("socket"))
                 .flatten(),

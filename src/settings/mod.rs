@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub state: PathBuf,
     /// Where a running daemon is asked.
     pub control_socket: PathBuf,
+    /// Where the status page listens, if it does.
+    pub http_listen: Option<SocketAddr>,
     pub namespace: Namespace,
     pub watch: WatchMode,
     pub api: ApiSettings,

@@ -2,6 +2,7 @@
 //! environment beats file beats default. It reads no file.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -107,6 +108,7 @@ impl Resolver<'_> {
         self.positive("ledger.retention", &raw.retention, "90d");
         Settings {
             file: None,
+            http_listen: self.http_listen(&raw.http_listen),
             control_socket: runtime.as_ref().unwrap_or(&state).join(socket),
             schedules: schedules
                 .or_else(|| self.file_path(&raw.schedules))
@@ -352,6 +354,31 @@ impl Resolver<'_> {
         Some(Secret::new(field.value.trim_end_matches('/')))
     }
 
+    /// Who can reach it can read it: there is no login.
+    fn http_listen(&mut self, field: &Option<Field<String>>) -> Option<SocketAddr> {
+        let field = field.as_ref()?;
+        let Ok(address) = field.value.parse::<SocketAddr>() else {
+            self.error(
+                field.span.clone(),
+                format!("`{}` is no address to listen on", field.value),
+                "write an IP address and a port, such as \"127.0.0.1:9464\" or \"[::1]:9464\"",
+            );
+            return None;
+        };
+        if !address.ip().is_loopback() {
+            let problem = Problem::warning(
+                &self.path,
+                format!(
+                    "`{address}` can be reached from other machines, and the page has no login"
+                ),
+            );
+            let problem = problem
+                .help("write \"127.0.0.1:9464\", and put a proxy that asks for a login before it");
+            self.problems.push(problem.at(field.span.clone()));
+        }
+        Some(address)
+    }
+
     /// Five fields in UTC, or `""` for never.
     fn chore(&mut self, field: Option<Field<String>>, default: &str) -> Option<String> {
         let Some(field) = field else {
@@ -390,7 +417,6 @@ impl Resolver<'_> {
 
     fn not_in_force_yet(&mut self, raw: &RawSettings) {
         for (key, place) in [
-            ("[http]", raw.http.clone()),
             (
                 "[ledger] url",
                 raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
