@@ -12,6 +12,7 @@ use crate::api::token::TokenId;
 pub mod cron;
 pub mod defaults;
 pub mod file;
+pub mod hide_inputs;
 pub mod message;
 pub mod problem;
 pub mod recurrence;
