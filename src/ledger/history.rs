@@ -107,6 +107,19 @@ pub struct RecordedSkip {
     pub skipped: Skipped,
 }
 
+/// What became of one occurrence, or of several that were skipped alike, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Scheduled times.
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub count: u64,
+    /// `None` while it is open.
+    pub verdict: Option<Verdict>,
+    pub run: Option<String>,
+    pub result: Option<String>,
+}
+
 /// What is known of a schedule, in force or gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownSchedule {

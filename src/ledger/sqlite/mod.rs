@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::LedgerError;
 use record::Marks;
 
+mod overview;
 mod prune;
 mod reader;
 mod record;

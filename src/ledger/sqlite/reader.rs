@@ -18,7 +18,7 @@ use crate::schedule::ScheduleId;
 
 /// A view of the ledger in a state folder, whether a daemon writes to it or not.
 pub struct Reader {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     /// Of a ledger that no daemon of this version has opened yet, an older one.
     schema: u32,
@@ -224,7 +224,10 @@ impl Reader {
     }
 
     /// One transaction, so that what several queries bring belongs together.
-    fn read<T>(&self, queries: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+    pub(super) fn read<T>(
+        &self,
+        queries: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
         let one_view = self.connection.unchecked_transaction();
         one_view
             .and_then(|_view| queries())
