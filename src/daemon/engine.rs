@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::api::token::TokenId;
 use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::{Boottime, Clock, Moment, Wake};
+use crate::daemon::changes::Changes;
+use crate::daemon::counts::Counts;
 use crate::daemon::event::{Event, Loaded, Standing, Triggered};
 use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
@@ -59,6 +61,9 @@ pub struct Engine<C, A> {
     unrecorded_since: Option<Boottime>,
     /// Since the last summary.
     tally: Tally,
+    /// Since the start; shared with those who look.
+    counts: Arc<Counts>,
+    changes: Changes,
     ledger_in_memory: bool,
 }
 
@@ -82,6 +87,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             unrecorded: Vec::new(),
             unrecorded_since: None,
             tally: Tally::default(),
+            counts: Arc::default(),
+            changes: Changes::default(),
             ledger_in_memory: false,
         }
     }
@@ -89,6 +96,11 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     /// Where events are sent to.
     pub fn events(&self) -> mpsc::UnboundedSender<Event> {
         self.events.clone()
+    }
+
+    /// Tells of what changes.
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// Puts what was loaded into force; the first call takes up what the process before left.
@@ -272,6 +284,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             Event::Look { reply } => {
                 let _ = reply.send(Standing {
                     agenda: self.agenda.snapshot(now),
+                    counts: self.counts.clone(),
                     ledger_in_memory: self.ledger_in_memory,
                 });
             }
@@ -300,9 +313,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     /// What the ledger has taken is acted on and told.
     fn recorded(&mut self, receipts: Vec<Receipt>) {
         let now = self.world.clock.now();
+        // Copied only while somebody still looks at what was counted before.
+        let counts = Arc::make_mut(&mut self.counts);
+        for Receipt { fact, .. } in &receipts {
+            self.tally.count(fact);
+            counts.count(fact);
+        }
         for Receipt { fact, standing } in receipts {
             self.world.telemetry.fact(&fact, standing);
-            self.tally.count(&fact);
             self.alert(&fact, standing);
             match (&fact, standing) {
                 (Fact::WrittenAhead(delivery), ledger::Standing::AlreadyKnown) => {
@@ -324,6 +342,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 _ => {}
             }
         }
+        self.changes.tell();
     }
 
     fn alert(&mut self, fact: &Fact, standing: ledger::Standing) {

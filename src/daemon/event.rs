@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::api::RunAnswer;
 use crate::api::token::TokenId;
+use crate::daemon::counts::Counts;
 use crate::plan::agenda::{Change, Snapshot};
 use crate::plan::ceilings::Ceilings;
 use crate::plan::fact::{Ending, Source};
@@ -87,6 +88,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Standing {
     pub agenda: Snapshot,
+    pub counts: Arc<Counts>,
     /// The ledger can't be written, and firing goes on from memory.
     pub ledger_in_memory: bool,
 }

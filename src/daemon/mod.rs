@@ -23,8 +23,10 @@ use reload::{Reconfigure, ReloadError, Reloader, Reread};
 use watch::{QUIET, WatchError, Watcher};
 
 pub mod alerts;
+pub mod changes;
 pub mod chores;
 pub mod control;
+pub mod counts;
 pub mod engine;
 pub mod event;
 pub mod load;
@@ -165,6 +167,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let office = Office {
         engine: engine.events(),
         catalog: catalog.clone(),
+        changes: engine.changes(),
         state,
         clock: clock.clone(),
     };
@@ -196,6 +199,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
         changes,
         hang_up,
         events: engine.events(),
+        told_of: engine.changes(),
     };
     let ended = together(engine, reloader, stop).await;
     if let Some(controlling) = controlling {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use crate::daemon::changes::Changes;
 use crate::daemon::event::{Event, Standing};
 use crate::daemon::load::Catalog;
 use crate::daemon::reload::lock;
@@ -18,16 +19,43 @@ use crate::plan::delivery::{Body, Delivery};
 use crate::plan::redeliver::{Refused, may_redeliver};
 use crate::plan::remembered::OpenDelivery;
 use crate::render;
-use crate::schedule::problem::Severity;
+use crate::schedule::hide_inputs::hide_inputs;
+use crate::schedule::problem::{Problem, Severity};
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Office {
     pub engine: mpsc::UnboundedSender<Event>,
     pub catalog: Arc<Mutex<Catalog>>,
+    pub changes: Changes,
     /// The state folder; `None` where the ledger is in memory.
     pub state: Option<PathBuf>,
     pub clock: Arc<dyn Now>,
+}
+
+/// How the files stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Why the folder can't be read, if it can't.
+    pub unreadable: Option<String>,
+    pub errors: usize,
+    pub warnings: usize,
+}
+
+impl Files {
+    fn new(catalog: &Catalog) -> Self {
+        let count = |severity| {
+            catalog
+                .problems()
+                .filter(|it| it.severity == severity)
+                .count()
+        };
+        Self {
+            unreadable: catalog.folder_problem().map(|it| it.message.clone()),
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+        }
+    }
 }
 
 /// What time it is.
@@ -75,16 +103,34 @@ impl Office {
     /// # Errors
     /// If the engine has ended, or the ledger can't be read.
     pub async fn status(&self) -> Result<Status, OfficeError> {
+        let standing = self.standing().await?;
+        self.status_of(Arc::new(standing)).await
+    }
+
+    /// # Errors
+    /// If the engine has ended.
+    pub async fn standing(&self) -> Result<Standing, OfficeError> {
         let (reply, replied) = oneshot::channel();
-        let standing: Standing = self.ask(Event::Look { reply }, replied).await?;
-        let problems = self.problems();
+        self.ask(Event::Look { reply }, replied).await
+    }
+
+    /// # Errors
+    /// If the ledger can't be read.
+    pub async fn status_of(&self, standing: Arc<Standing>) -> Result<Status, OfficeError> {
+        let catalog = self.catalog.clone();
         self.read(move |ledger| {
-            Status::new(standing, problems, |schedule| {
-                let newest = Filter {
-                    schedule: Some(schedule.clone()),
-                    limit: 1,
-                };
-                ledger.as_ref()?.history(&newest).ok()?.pop()
+            let problems = problems(&catalog);
+            Status::new(&standing, problems, |schedule| {
+                // Mostly the newest one is still open: it is written ahead.
+                [1, 10].into_iter().find_map(|limit| {
+                    let newest = Filter {
+                        schedule: Some(schedule.clone()),
+                        limit,
+                    };
+                    let entries = ledger.as_ref()?.history(&newest).ok()?;
+                    let mut ended = entries.into_iter().rev();
+                    ended.find(|entry| entry.position().is_some())
+                })
             })
         })
         .await
@@ -141,20 +187,17 @@ impl Office {
         })
     }
 
-    fn problems(&self) -> Vec<ProblemStatus> {
-        let catalog = lock(&self.catalog);
-        catalog
-            .problems()
-            .filter(|problem| problem.severity != Severity::Note)
-            .map(|problem| ProblemStatus {
-                severity: problem.severity.to_string(),
-                drawn: render::problem(problem, catalog.text_of(&problem.path), false),
-            })
-            .collect()
+    /// # Errors
+    /// If the daemon is stopping.
+    pub async fn files(&self) -> Result<Files, OfficeError> {
+        let catalog = self.catalog.clone();
+        // The reloader may hold the catalog for as long as a look at all files takes.
+        let counted = tokio::task::spawn_blocking(move || Files::new(&lock(&catalog)));
+        counted.await.map_err(|_| OfficeError::Stopping)
     }
 
     /// Reading the ledger is blocking work.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         question: impl FnOnce(Option<Reader>) -> T + Send + 'static,
     ) -> Result<T, OfficeError> {
@@ -165,4 +208,22 @@ impl Office {
         });
         Ok(answer.await.map_err(|_| OfficeError::Stopping)??)
     }
+}
+
+/// As `check` draws them, but for the inputs of the files that they are drawn on.
+fn problems(catalog: &Mutex<Catalog>) -> Vec<ProblemStatus> {
+    let catalog = lock(catalog);
+    let problems = catalog.problems();
+    let mut shown = Vec::new();
+    for problem in problems.filter(|problem| problem.severity != Severity::Note) {
+        let text = catalog.text_of(&problem.path).map(str::to_owned);
+        shown.push((problem.clone(), text));
+    }
+    // Drawing takes long, and the reloader wants the catalog.
+    drop(catalog);
+    let draw = |(problem, text): (Problem, Option<String>)| ProblemStatus {
+        severity: problem.severity.to_string(),
+        drawn: render::problem(&problem, text.as_deref().map(hide_inputs).as_deref(), false),
+    };
+    shown.into_iter().map(draw).collect()
 }

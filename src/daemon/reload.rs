@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::token::{TokenId, TokenSource, Tokens, form_warning};
 use crate::clock::{Clock, Wake};
 use crate::daemon::alerts::{self, Alerts};
+use crate::daemon::changes::Changes;
 use crate::daemon::chores::{self, Expiries, Told};
 use crate::daemon::event::Event;
 use crate::daemon::load::{Catalog, Report};
@@ -41,6 +42,7 @@ pub struct Reloader<C> {
     pub changes: mpsc::Receiver<watch::Change>,
     pub hang_up: Signal,
     pub events: mpsc::UnboundedSender<Event>,
+    pub told_of: Changes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +115,8 @@ impl<C: Clock> Reloader<C> {
         }
         let sign = alerts::files(lock(&self.catalog).problems());
         self.alerts.sign(sign);
+        // Problems are shown too.
+        self.told_of.tell();
         if !report.loaded.changes.is_empty() {
             // The engine ends before the reloader only when the daemon stops.
             let _ = self.events.send(Event::Loaded(report.loaded));
@@ -142,6 +146,7 @@ impl<C: Clock> Reloader<C> {
             ("state", old.state != new.state),
             ("schedules", old.schedules != new.schedules),
             ("control.socket", old.control_socket != new.control_socket),
+            ("http.listen", old.http_listen != new.http_listen),
             ("namespace", old.namespace != new.namespace),
             ("watch", old.watch != new.watch),
             ("log.format", old.log_format != new.log_format),

@@ -99,11 +99,11 @@ pub struct RunStatusNow {
 impl Status {
     /// `last` gives a schedule's newest entry that has a verdict.
     pub fn new(
-        standing: Standing,
+        standing: &Standing,
         problems: Vec<ProblemStatus>,
         last: impl Fn(&ScheduleId) -> Option<Entry>,
     ) -> Self {
-        let agenda = standing.agenda;
+        let agenda = &standing.agenda;
         let schedules: Vec<_> = agenda
             .schedules
             .iter()

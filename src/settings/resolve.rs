@@ -416,12 +416,10 @@ impl Resolver<'_> {
     }
 
     fn not_in_force_yet(&mut self, raw: &RawSettings) {
-        for (key, place) in [
-            (
-                "[ledger] url",
-                raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
-            ),
-        ] {
+        for (key, place) in [(
+            "[ledger] url",
+            raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
+        )] {
             if place.is_some() {
                 let problem = Problem::note(&self.path, format!("`{key}` is not in force yet"));
                 self.problems.push(problem.at(place).unmet());

@@ -118,6 +118,11 @@ impl Catalog {
             .chain(self.files.values().flat_map(|entry| &entry.problems))
     }
 
+    /// Why the folder can't be read, if it can't.
+    pub fn folder_problem(&self) -> Option<&Problem> {
+        self.folder_problem.as_ref()
+    }
+
     /// The text of a file as it was last read, to draw its problems on.
     pub fn text_of(&self, path: &Path) -> Option<&str> {
         match read::named(path) {
