@@ -47,6 +47,7 @@ pub mod schedule;
 pub mod api;
 pub mod clock;
 pub mod daemon;
+pub mod http;
 pub mod ledger;
 pub mod telemetry;
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::TriggerApi;
 use crate::api::token::Tokens;
 use crate::clock::Clock;
+use crate::http::StatusPage;
 use crate::ledger::{Ledger, LedgerError, Place, Reader};
 use crate::plan::agenda::Agenda;
 use crate::plan::remembered::Remembered;
@@ -171,6 +172,13 @@ pub async fn run<C: Clock, A: TriggerApi>(
         state,
         clock: clock.clone(),
     };
+    let showing = match settings.http_listen {
+        None => None,
+        Some(address) => {
+            let namespace = settings.namespace.clone();
+            StatusPage::start(address, namespace, office.clone(), stop.clone()).await
+        }
+    };
     let controlling = match bound {
         None => None,
         Some(Ok(control)) => {
@@ -202,9 +210,9 @@ pub async fn run<C: Clock, A: TriggerApi>(
         told_of: engine.changes(),
     };
     let ended = together(engine, reloader, stop).await;
-    if let Some(controlling) = controlling {
+    for serving in [controlling, showing].into_iter().flatten() {
         // It ends with the stop, and a panic of its own is in the log.
-        let _ = controlling.await;
+        let _ = serving.await;
     }
     ended
 }

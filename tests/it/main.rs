@@ -6,6 +6,7 @@ mod delivery;
 mod docs;
 mod faults;
 mod files;
+mod http;
 mod laws;
 mod reload;
 mod runs;

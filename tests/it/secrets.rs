@@ -37,7 +37,7 @@ fn check_hidden(surface: &str, bytes: &[u8], needle: &str) {
 /// A daemon that says all it can, with the token in a file.
 fn talkative(world: &World) -> Daemon {
     fs::write(world.path("token"), TOKEN).expect("a file");
-    world.settings("[token]\nfile = \"token\"\n");
+    world.settings("[token]\nfile = \"token\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
     world.schedule("a", &owed_every_second(INPUT));
     let mut command = world.command(&["run", "--log-format", "json"]);
     command
@@ -47,7 +47,13 @@ fn talkative(world: &World) -> Daemon {
 }
 
 /// Looks at everything that a daemon shows, while it runs and after its stop.
-fn check_surfaces(world: &World, daemon: Daemon) {
+async fn check_surfaces(world: &World, daemon: Daemon) {
+    let (daemon, shown) = crate::http::surfaces(daemon).await;
+    let socket = world.run(&["status", "--json"]).stdout;
+    for (surface, bytes) in shown.iter().chain([&("socket".to_owned(), socket)]) {
+        check_hidden(surface, bytes, TOKEN);
+        check_hidden(surface, bytes, INPUT);
+    }
     let command_line = fs::read(format!("/proc/{}/cmdline", daemon.pid())).expect("a process");
     let running = bytes_below(&world.path("state"));
     assert!(
@@ -114,7 +120,7 @@ async fn after_acceptances_failures_and_broken_files() {
     daemon.says("breaker opened: deliveries wait behind it");
     daemon.signal(Signal::HUP);
     daemon.says("SIGHUP: everything is read again");
-    check_surfaces(&world, daemon);
+    check_surfaces(&world, daemon).await;
 }
 
 /// An API that hands back all that it got, in every place there is, and another status each time.
@@ -164,7 +170,7 @@ async fn after_an_api_has_echoed_it_in_every_place() {
     tokio::spawn(async move { axum::serve(listener, app).await });
 
     fs::write(world.path("token"), TOKEN).expect("a file");
-    world.settings("[token]\nfile = \"token\"\n");
+    world.settings("[token]\nfile = \"token\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
     world.schedule("a", &owed_every_second(INPUT));
     let mut command = world.command(&["run", "--log-format", "json"]);
     command
@@ -175,7 +181,7 @@ async fn after_an_api_has_echoed_it_in_every_place() {
     for status in [500, 302, 400, 202, 429, 401] {
         daemon.until(|line| line["http_status"] == status);
     }
-    check_surfaces(&world, daemon);
+    check_surfaces(&world, daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
