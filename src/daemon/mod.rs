@@ -174,10 +174,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     };
     let showing = match settings.http_listen {
         None => None,
-        Some(address) => {
-            let namespace = settings.namespace.clone();
-            StatusPage::start(address, namespace, office.clone(), stop.clone()).await
-        }
+        Some(address) => StatusPage::start(address, office.clone(), stop.clone()).await,
     };
     let controlling = match bound {
         None => None,

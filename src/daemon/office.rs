@@ -107,11 +107,16 @@ impl Office {
         self.status_of(Arc::new(standing)).await
     }
 
+    /// With the schedules by name.
+    ///
     /// # Errors
     /// If the engine has ended.
     pub async fn standing(&self) -> Result<Standing, OfficeError> {
         let (reply, replied) = oneshot::channel();
-        self.ask(Event::Look { reply }, replied).await
+        let mut standing: Standing = self.ask(Event::Look { reply }, replied).await?;
+        let schedules = &mut standing.agenda.schedules;
+        schedules.sort_unstable_by(|one, other| one.schedule.id.cmp(&other.schedule.id));
+        Ok(standing)
     }
 
     /// # Errors

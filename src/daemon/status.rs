@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::api::wire::RunStatus;
 use crate::daemon::event::Standing;
 use crate::ledger::history::{Entry, RecordedDelivery};
-use crate::plan::agenda::ScheduleNow;
+use crate::plan::agenda::{ScheduleNow, Snapshot};
 use crate::plan::breaker::{self, Gate};
 use crate::plan::delivery::Verdict;
-use crate::plan::pause::{Pause, Pauses, Scope};
+use crate::plan::pause::{Pause, Scope};
 use crate::schedule::ScheduleId;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Status {
             .iter()
             .map(|it| {
                 let last = last(&it.schedule.id).as_ref().map(LastStatus::new);
-                ScheduleStatus::new(it, &agenda.pauses, agenda.at, last)
+                ScheduleStatus::new(it, agenda, last)
             })
             .collect();
         let mut runs: Vec<_> = agenda
@@ -188,7 +188,7 @@ impl Status {
 const REFUSED: &str = "refused";
 
 impl ScheduleStatus {
-    fn new(now: &ScheduleNow, pauses: &Pauses, at: Timestamp, last: Option<LastStatus>) -> Self {
+    fn new(now: &ScheduleNow, agenda: &Snapshot, last: Option<LastStatus>) -> Self {
         let schedule = &now.schedule;
         let zone = &schedule.recurrence.zone;
         Self {
@@ -197,13 +197,13 @@ impl ScheduleStatus {
             enabled: schedule.enabled,
             timezone: zone.name.to_string(),
             next_local: now.next.map(|next| {
-                let local = next.scheduled_at.to_zoned_datetime(zone.tz.clone());
+                let local = next.at.to_zoned_datetime(zone.tz.clone());
                 local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
             }),
-            next_at: now.next.map(|next| next.scheduled_at),
-            next_due_at: now.next.map(|next| next.due_at),
+            next_at: now.next.map(|next| next.at),
+            next_due_at: now.next_due_at(&agenda.namespace),
             waiting: now.waiting.iter().map(|&it| it.to_owned()).collect(),
-            paused: pauses.until(&schedule.id).is_some_and(|until| until > at),
+            paused: (agenda.pauses.until(&schedule.id)).is_some_and(|until| until > agenda.at),
             last,
         }
     }

@@ -13,7 +13,7 @@ use super::desk::{Desk, Unwell};
 use crate::daemon::event::Standing;
 use crate::plan::delivery::later;
 use crate::plan::jitter;
-use crate::plan::occurrence::{Namespace, Occurrence};
+use crate::plan::occurrence::Occurrence;
 
 const AHEAD: Duration = Duration::from_secs(30 * 86_400);
 /// Of one schedule, and of all together.
@@ -22,9 +22,8 @@ const MOST: usize = 20_000;
 
 pub(super) async fn calendar(State(desk): State<Arc<Desk>>) -> Result<impl IntoResponse, Unwell> {
     let standing = desk.look().await?.standing.clone();
-    let namespace = desk.namespace.clone();
     let made = async {
-        let text = desk.office.read(move |_| text(&standing, &namespace));
+        let text = desk.office.read(move |_| text(&standing));
         Ok(text.await?)
     };
     let text = desk.text("/schedules.ics".to_owned(), made).await?;
@@ -32,8 +31,9 @@ pub(super) async fn calendar(State(desk): State<Arc<Desk>>) -> Result<impl IntoR
     Ok(([(header::CONTENT_TYPE, kind)], text.to_string()))
 }
 
-fn text(standing: &Standing, namespace: &Namespace) -> String {
+fn text(standing: &Standing) -> String {
     let agenda = &standing.agenda;
+    let namespace = &agenda.namespace;
     let stamp = utc(agenda.at);
     let mut out = String::new();
     line(&mut out, "BEGIN:VCALENDAR");

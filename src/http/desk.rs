@@ -16,7 +16,6 @@ use crate::daemon::event::Standing;
 use crate::daemon::office::{Office, OfficeError};
 use crate::daemon::status::Status;
 use crate::ledger::LedgerError;
-use crate::plan::occurrence::Namespace;
 use crate::schedule::ScheduleId;
 
 /// How long the engine may take to say how things stand.
@@ -29,7 +28,6 @@ const MOST_TEXTS: usize = 64;
 
 pub(super) struct Desk {
     pub(super) office: Office,
-    pub(super) namespace: Namespace,
     look: Cached<Looked>,
     seen: Cached<Seen>,
     timeline: Cached<Timeline>,
@@ -78,10 +76,9 @@ impl IntoResponse for Unwell {
 }
 
 impl Desk {
-    pub(super) fn new(office: Office, namespace: Namespace) -> Self {
+    pub(super) fn new(office: Office) -> Self {
         Self {
             office,
-            namespace,
             look: Cached::default(),
             seen: Cached::default(),
             timeline: Cached::default(),
@@ -113,11 +110,10 @@ impl Desk {
 
     pub(super) async fn timeline(&self) -> Result<Arc<Timeline>, Unwell> {
         let looked = self.look().await?;
-        let namespace = self.namespace.clone();
         let drawn = async {
             let drawn = self
                 .office
-                .read(move |ledger| Timeline::new(&looked.standing, &namespace, ledger.as_ref()));
+                .read(move |ledger| Timeline::new(&looked.standing, ledger.as_ref()));
             Ok(drawn.await??)
         };
         self.timeline.get(Kept::ByItsCost, drawn).await

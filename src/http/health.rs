@@ -78,7 +78,7 @@ mod tests {
             state: None,
             clock: Arc::new(Noon),
         };
-        let desk = Desk::new(office, Namespace::default());
+        let desk = Desk::new(office);
         (State(Arc::new(desk)), asked)
     }
 
@@ -86,6 +86,7 @@ mod tests {
         Standing {
             agenda: Snapshot {
                 at: jiff::Timestamp::UNIX_EPOCH,
+                namespace: Namespace::default(),
                 clock_held: false,
                 schedules: Vec::new(),
                 gates: Vec::new(),

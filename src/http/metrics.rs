@@ -48,7 +48,7 @@ fn text(
         .iter()
         .map(|now| {
             let schedule: &Schedule = &now.schedule;
-            (schedule, now.next, standing.counts.of(&schedule.id))
+            (schedule, now, standing.counts.of(&schedule.id))
         })
         .collect();
     let nothing = Count::default();
@@ -124,12 +124,12 @@ fn text(
         "gauge",
         "When the next occurrence is due, with its jitter.",
     );
-    for (schedule, next, _) in &schedules {
-        if let Some(next) = next {
+    for (schedule, now, _) in &schedules {
+        if let Some(at) = now.next_due_at(&standing.agenda.namespace) {
             out.line(
                 name,
                 &[("schedule", &schedule.id)],
-                next.due_at.as_duration().as_secs_f64(),
+                at.as_duration().as_secs_f64(),
             );
         }
     }

@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::office::Office;
-use crate::plan::occurrence::Namespace;
 use desk::Desk;
 use listener::Limited;
 
@@ -35,7 +34,6 @@ impl StatusPage {
     /// goes on (SEMANTICS.md 20): `None` if it can't listen there.
     pub async fn start(
         address: SocketAddr,
-        namespace: Namespace,
         office: Office,
         stop: CancellationToken,
     ) -> Option<JoinHandle<()>> {
@@ -47,7 +45,7 @@ impl StatusPage {
         match bound.await {
             Ok((listener, address)) => {
                 tracing::info!(%address, "status page listens");
-                let app = router(address, Arc::new(Desk::new(office, namespace)));
+                let app = router(address, Arc::new(Desk::new(office)));
                 Some(tokio::spawn(serve(listener, app, stop)))
             }
             Err(error) => {

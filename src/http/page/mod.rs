@@ -113,11 +113,10 @@ pub(super) async fn schedule(
             format!("there is no schedule `{name}` in force; `triggerd history` may know it\n");
         return Ok((StatusCode::NOT_FOUND, said).into_response());
     };
-    let namespace = desk.namespace.clone();
     let made = async {
         let text = desk
             .office
-            .read(move |ledger| schedule::text(&seen, place, &namespace, ledger.as_ref()));
+            .read(move |ledger| schedule::text(&seen, place, ledger.as_ref()));
         Ok(text.await??)
     };
     let text = desk.text(format!("/schedules/{name}"), made).await?;

@@ -175,7 +175,7 @@ fn row<'a>(
         zone: &schedule.timezone,
         waiting: waiting(&schedule.waiting),
         last: schedule.last.as_ref().map(|last| Last {
-            class: &last.verdict,
+            class: class(last),
             words: words(last),
             when: When::new(last.scheduled_at, &zone.tz, at),
         }),
@@ -201,6 +201,14 @@ pub(super) fn waiting(waiting: &[String]) -> String {
         0 => String::new(),
         1 => format!("waits for {}", kinds.join(", ")),
         count => format!("{count} wait for {}", kinds.join(", ")),
+    }
+}
+
+fn class(last: &LastStatus) -> &str {
+    let failed = matches!(last.run.as_deref(), Some("failed" | "lost"));
+    match failed || last.result.as_deref() == Some("missing") {
+        true => "failed",
+        false => &last.verdict,
     }
 }
 

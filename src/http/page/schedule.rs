@@ -13,7 +13,6 @@ use crate::ledger::history::{Entry, Filter, RecordedDelivery, RecordedSkip};
 use crate::ledger::{LedgerError, Reader};
 use crate::plan::delivery::Verdict;
 use crate::plan::jitter;
-use crate::plan::occurrence::Namespace;
 
 const NEXT: usize = 5;
 
@@ -79,9 +78,9 @@ struct Run {
 pub(super) fn text(
     seen: &Seen,
     place: usize,
-    namespace: &Namespace,
     ledger: Option<&Reader>,
 ) -> Result<String, LedgerError> {
+    let namespace = &seen.looked.standing.agenda.namespace;
     let status = &seen.status.schedules[place];
     let schedule = &seen.looked.standing.agenda.schedules[place].schedule;
     let (at, zone) = (seen.status.at, &schedule.recurrence.zone.tz);

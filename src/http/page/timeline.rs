@@ -14,7 +14,6 @@ use crate::ledger::history::Mark;
 use crate::ledger::{LedgerError, Reader};
 use crate::plan::delivery::{Verdict, earlier, later};
 use crate::plan::jitter;
-use crate::plan::occurrence::Namespace;
 
 const BAR: i64 = 900;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -45,7 +44,6 @@ const COMING: usize = 4;
 impl Timeline {
     pub(in crate::http) fn new(
         standing: &Standing,
-        namespace: &Namespace,
         ledger: Option<&Reader>,
     ) -> Result<Self, LedgerError> {
         let now = standing.agenda.at;
@@ -62,7 +60,7 @@ impl Timeline {
                 timeline.add_past(&mark);
             }
         }
-        timeline.add_coming(standing, namespace);
+        timeline.add_coming(standing);
         Ok(timeline)
     }
 
@@ -93,7 +91,7 @@ impl Timeline {
         }
     }
 
-    fn add_coming(&mut self, standing: &Standing, namespace: &Namespace) {
+    fn add_coming(&mut self, standing: &Standing) {
         let agenda = &standing.agenda;
         let until = later(self.now, DAY);
         let most = (MOST_COMING / agenda.schedules.len().max(1)).clamp(24, MOST_OF_ONE);
@@ -116,7 +114,7 @@ impl Timeline {
                 }
                 taken += 1;
                 if !next.excluded {
-                    let due_at = jitter::due_at(&now.schedule, namespace, &next);
+                    let due_at = jitter::due_at(&now.schedule, &agenda.namespace, &next);
                     self.spread(due_at, due_at, 1, COMING);
                     // One that fires every second is no pile-up.
                     let minute = due_at.as_second().div_euclid(60);
@@ -186,10 +184,12 @@ impl Timeline {
             let mut bars = format!(
                 "<g><title>{title}</title><rect class=\"hit\" x=\"{place}\" width=\"1\" height=\"{HEIGHT}\"/>"
             );
+            // By the square root, so that a pile-up shows beside what fires every second.
+            let each = HEIGHT / (most * bar.all() as f64).sqrt();
             let mut top = HEIGHT;
             for (kind, &count) in KINDS.iter().zip(&bar.0).filter(|(_, count)| **count > 0) {
                 // One of very many still shows.
-                let height = (count as f64 / most * HEIGHT).max(2.0);
+                let height = (count as f64 * each).max(2.0);
                 top = (top - height).max(0.0);
                 write!(
                     bars,

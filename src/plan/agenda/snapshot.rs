@@ -1,5 +1,6 @@
 //! How things stand, for people to look at. Whoever reads it changes nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,15 +11,20 @@ use crate::clock::Moment;
 use crate::plan::breaker::Standing;
 use crate::plan::follow::Following;
 use crate::plan::jitter;
+use crate::plan::occurrence::Namespace;
 use crate::plan::pause::Pauses;
 use crate::schedule::Schedule;
+use crate::schedule::recurrence::Slot;
 
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub at: Timestamp,
+    /// Of the occurrences' names, and so of their jitter.
+    pub namespace: Namespace,
     /// The clock stands before what the ledger has seen, and nothing is fired.
     pub clock_held: bool,
-    /// By name.
+    /// In no order: putting ten thousand in one takes longer than all the rest, and nothing fires
+    /// meanwhile.
     pub schedules: Vec<ScheduleNow>,
     pub gates: Vec<Standing>,
     pub pauses: Pauses,
@@ -30,43 +36,41 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub struct ScheduleNow {
     pub schedule: Arc<Schedule>,
-    pub next: Option<NextOccurrence>,
+    pub next: Option<Slot>,
     /// Deliveries without a verdict, by what they wait for.
     pub waiting: Vec<&'static str>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NextOccurrence {
-    pub scheduled_at: Timestamp,
-    /// With its jitter.
-    pub due_at: Timestamp,
+impl ScheduleNow {
+    /// When its next occurrence is due, with its jitter.
+    pub fn next_due_at(&self, namespace: &Namespace) -> Option<Timestamp> {
+        let next = self.next.as_ref()?;
+        Some(jitter::due_at(&self.schedule, namespace, next))
+    }
 }
 
 impl Agenda {
     pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let mut schedules: Vec<_> = self
+        let mut waiting = HashMap::<_, Vec<_>>::new();
+        for (schedule, _, key) in &self.open_by_schedule {
+            let waits_for = self.open.get(key).map(|open| open.state.waits_for());
+            waiting.entry(schedule).or_default().extend(waits_for);
+        }
+        let schedules = self
             .entries
             .values()
             .map(|entry| {
                 let schedule = entry.schedule.clone();
                 ScheduleNow {
-                    next: entry.next.map(|slot| NextOccurrence {
-                        scheduled_at: slot.at,
-                        due_at: jitter::due_at(&schedule, &self.namespace, &slot),
-                    }),
-                    waiting: self
-                        .of_schedule(&schedule.id)
-                        .iter()
-                        .filter_map(|key| self.open.get(key))
-                        .map(|open| open.state.waits_for())
-                        .collect(),
+                    next: entry.next,
+                    waiting: waiting.remove(&schedule.id).unwrap_or_default(),
                     schedule,
                 }
             })
             .collect();
-        schedules.sort_by(|one, other| one.schedule.id.cmp(&other.schedule.id));
         Snapshot {
             at: now.wall,
+            namespace: self.namespace.clone(),
             clock_held: self.hold.is_some(),
             schedules,
             gates: self.gates.standings(now),
