@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use minijinja::Value;
 use serde::Serialize;
 
-use super::strip::{LENGTH, Strip};
+use super::strip::{LENGTH, Strip, failed};
 use super::timeline::Timeline;
 use super::when::When;
 use super::{Wanted, render};
@@ -205,8 +205,7 @@ pub(super) fn waiting(waiting: &[String]) -> String {
 }
 
 fn class(last: &LastStatus) -> &str {
-    let failed = matches!(last.run.as_deref(), Some("failed" | "lost"));
-    match failed || last.result.as_deref() == Some("missing") {
+    match failed(last.run.as_deref(), last.result.as_deref()) {
         true => "failed",
         false => &last.verdict,
     }

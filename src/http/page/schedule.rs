@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::overview::{link, state, waiting};
 use super::render;
-use super::strip::{LENGTH, Strip, class_of, words};
+use super::strip::{LENGTH, Strip, class_of, failed, words};
 use super::when::When;
 use crate::http::desk::Seen;
 use crate::ledger::history::{Entry, Filter, RecordedDelivery, RecordedSkip};
@@ -69,6 +69,7 @@ struct Attempt {
 
 #[derive(Serialize)]
 struct Run {
+    failed: bool,
     status: String,
     result: Option<String>,
     detail: Option<String>,
@@ -164,6 +165,7 @@ fn of_delivery(delivery: &RecordedDelivery, zone: &TimeZone, now: Timestamp) -> 
             })
             .collect(),
         run: delivery.run.as_ref().map(|run| Run {
+            failed: failed(Some(&run.status), run.result.as_deref()),
             status: run.status.clone(),
             result: run.result.clone(),
             detail: run.detail.clone(),

@@ -35,7 +35,10 @@ impl Strip {
                 None => counts.push((class, mark.count)),
             }
         }
-        let counts = counts.iter().map(|(what, count)| format!("{count} {what}"));
+        let counts = counts.iter().map(|&(class, count)| match class {
+            "failed" => format!("{count} accepted, and then failed"),
+            class => format!("{count} {class}"),
+        });
         let counts: Vec<String> = counts.collect();
         let cell = |mark: &Mark| Cell {
             class: class(mark),
@@ -53,12 +56,15 @@ impl Strip {
 
 /// Of a cell and of a verdict alike; the style sheet has the same.
 fn class(mark: &Mark) -> &'static str {
-    let run = mark.run.as_deref();
-    let missing = mark.result.as_deref() == Some("missing");
     match mark.verdict {
-        Some(Verdict::Accepted) if missing || matches!(run, Some("failed" | "lost")) => "failed",
+        Some(Verdict::Accepted) if failed(mark.run.as_deref(), mark.result.as_deref()) => "failed",
         verdict => class_of(verdict),
     }
+}
+
+/// Whether an acceptance came to nothing, as far as its run was followed.
+pub(super) fn failed(run: Option<&str>, result: Option<&str>) -> bool {
+    matches!(run, Some("failed" | "lost")) || result == Some("missing")
 }
 
 pub(super) fn class_of(verdict: Option<Verdict>) -> &'static str {
