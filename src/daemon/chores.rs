@@ -3,11 +3,11 @@
 //! it polls, and drops what it can't keep up with.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::civil;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, civil};
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
@@ -97,9 +97,19 @@ pub async fn start<C: Clock>(
     }
     if let Some(expression) = prune {
         let (clock, engine) = (hands.clock.clone(), hands.engine.clone());
+        let looked = Mutex::new(clock.now());
         add(&scheduler, expression, move || {
-            let before = earlier(clock.now().wall, hands.retention);
-            let _ = engine.send(Event::Prune { before });
+            let now = clock.now();
+            let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+            if leapt(*looked, now) {
+                tracing::warn!(
+                    "the clock was set far ahead: nothing is pruned until the next time"
+                );
+            } else {
+                let before = earlier(now.wall, hands.retention);
+                let _ = engine.send(Event::Prune { before });
+            }
+            *looked = now;
         })
         .await?;
     }
@@ -114,6 +124,15 @@ pub async fn start<C: Clock>(
     Ok(Some(scheduler))
 }
 
+/// Whether the clock was set ahead by more than half a day. By such a clock everything is old, and a ledger that
+/// forgot it would not have it back with the right time; where it stays so set, the next pruning takes it as it is.
+fn leapt(looked: Moment, now: Moment) -> bool {
+    let by_boot = SignedDuration::try_from(now.boot.saturating_sub(looked.boot));
+    by_boot.is_ok_and(|by_boot| {
+        looked.wall.duration_until(now.wall) - by_boot > SignedDuration::from_hours(12)
+    })
+}
+
 /// `expression` has five fields; tokio-cron-scheduler wants the second first.
 async fn add(
     scheduler: &JobScheduler,
@@ -123,4 +142,31 @@ async fn add(
     let job = Job::new(format!("0 {expression}"), move |_, _| chore())?;
     scheduler.add(job).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Boottime;
+
+    #[test]
+    fn a_clock_that_was_set_far_ahead_prunes_nothing_and_a_day_that_passed_does() {
+        #[track_caller]
+        fn check(wall_hours: i64, boot_hours: u64, expected: bool) {
+            let moment = |wall: i64, boot: u64| Moment {
+                wall: jiff::Timestamp::UNIX_EPOCH + SignedDuration::from_hours(wall),
+                boot: Boottime::from(Duration::from_secs(boot * 3600)),
+            };
+            assert_eq!(
+                leapt(moment(0, 1), moment(wall_hours, 1 + boot_hours)),
+                expected
+            );
+        }
+        check(24, 24, false);
+        check(25, 24, false);
+        check(10 * 365 * 24, 1, true);
+        check(48, 24, true);
+        check(-72, 24, false);
+        check(2400, 2400, false);
+    }
 }
