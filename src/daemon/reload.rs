@@ -117,9 +117,12 @@ impl<C: Clock> Reloader<C> {
         self.alerts.sign(sign);
         // Problems are shown too.
         self.told_of.tell();
+        let may_read_others = !report.loaded.changes.is_empty() || !report.problems.is_empty();
         if !report.loaded.changes.is_empty() {
             // The engine ends before the reloader only when the daemon stops.
             let _ = self.events.send(Event::Loaded(report.loaded));
+        }
+        if may_read_others {
             self.watch_what_schedules_read();
         }
         Ok(())
@@ -190,7 +193,7 @@ impl<C: Clock> Reloader<C> {
     }
 
     fn watch_what_schedules_read(&self) {
-        let mut paths = lock(&self.catalog).input_files();
+        let mut paths = lock(&self.catalog).other_files();
         paths.extend(self.settings.file.clone());
         paths.extend(token_files(&self.settings.tokens));
         self.watcher.set_extra(paths);

@@ -41,6 +41,26 @@ async fn a_file_that_is_dropped_in_fires_and_one_that_is_deleted_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_a_link_to_elsewhere_is_followed_there() {
+    let (world, daemon) = started().await;
+    fs::write(world.path("elsewhere.toml"), every_second("old")).expect("a file");
+    symlink(
+        world.path("elsewhere.toml"),
+        world.path("schedules/linked.toml"),
+    )
+    .expect("a link");
+    daemon.until(|line| reloaded(line, "added", "linked"));
+    world.until_effect(|it| it.input == "old").await;
+    fs::write(world.path("elsewhere.toml"), "cron = \"\n").expect("a file");
+    daemon.until(|line| {
+        let file = line["file"].as_str();
+        file.is_some_and(|file| file.ends_with("linked.toml"))
+    });
+    fs::write(world.path("elsewhere.toml"), every_second("new")).expect("a file");
+    world.until_effect(|it| it.input == "new").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_keeps_its_last_good_version_firing_also_over_a_restart() {
     let (world, daemon) = started().await;
     world.schedule("a", &every_second("good"));

@@ -33,6 +33,8 @@ pub struct Catalog {
     missing: BTreeMap<ScheduleId, Boottime>,
     /// Which schedules read a file beside their own.
     inputs: BTreeMap<PathBuf, BTreeSet<ScheduleId>>,
+    /// Schedule files that are links to something.
+    links: BTreeSet<PathBuf>,
     /// In force when the process before stopped, and not looked at yet.
     remembered: BTreeMap<ScheduleId, Source>,
     /// Of names that are no schedule's.
@@ -44,6 +46,7 @@ pub struct Catalog {
 /// One file.
 struct Entry {
     path: PathBuf,
+    is_link: bool,
     /// `None` while it is not there.
     seen: Option<Seen>,
     in_force: Option<Arc<Schedule>>,
@@ -79,6 +82,7 @@ impl Catalog {
             files: BTreeMap::new(),
             missing: BTreeMap::new(),
             inputs: BTreeMap::new(),
+            links: BTreeSet::new(),
             remembered: BTreeMap::new(),
             misnamed: BTreeMap::new(),
             folder_problem: None,
@@ -131,9 +135,10 @@ impl Catalog {
         }
     }
 
-    /// Files outside of the folder's own names that the schedules depend on.
-    pub fn input_files(&self) -> BTreeSet<PathBuf> {
-        self.inputs.keys().cloned().collect()
+    /// Files outside of the folder's own names that the schedules depend on: inputs, and what a schedule that is a
+    /// link leads to, by the link.
+    pub fn other_files(&self) -> BTreeSet<PathBuf> {
+        self.inputs.keys().chain(&self.links).cloned().collect()
     }
 
     /// When a missing file is gone, unless it comes back before.
@@ -152,6 +157,7 @@ impl Catalog {
             entry.seen = None;
         }
         self.inputs.clear();
+        self.links.clear();
         self.look(&watch::Change::Everything, now)
     }
 
@@ -291,6 +297,10 @@ impl Catalog {
         } = read;
         let before = self.files.remove(&id);
         self.index_input(&id, before.as_ref(), Some(&entry));
+        match entry.is_link && entry.seen.is_some() {
+            true => self.links.insert(entry.path.clone()),
+            false => self.links.remove(&entry.path),
+        };
         self.remembered.remove(&id);
         let in_force_before = before.and_then(|entry| entry.in_force).or(remembered);
         report.problems.extend(entry.problems.iter().cloned());
@@ -335,6 +345,7 @@ impl Catalog {
             self.missing.entry(id.clone()).or_insert(now.boot);
             let entry = Entry {
                 path: self.path_of(&id),
+                is_link: false,
                 seen: None,
                 in_force: self.resolve(&id, &source, now),
                 problems: Vec::new(),
@@ -380,6 +391,7 @@ impl Catalog {
         let fingerprint = Fingerprint::at(path);
         let mut entry = Entry {
             path: path.to_owned(),
+            is_link: path.is_symlink(),
             seen: fingerprint.map(|file| Seen { file, input: None }),
             in_force: None,
             problems: Vec::new(),
@@ -440,6 +452,7 @@ impl Catalog {
             self.missing.remove(&id);
             let before = self.files.remove(&id);
             self.index_input(&id, before.as_ref(), None);
+            self.links.remove(&self.path_of(&id));
             report.loaded.changes.push(Change::Remove(id.clone()));
             report.removed.push(id);
         }
