@@ -441,18 +441,30 @@ impl Catalog {
         }
     }
 
-    /// Files that have been missing for long enough are gone.
+    /// Files that have been missing for long enough are gone: by a look of its own, since in a storm of changes their
+    /// coming back, or the folder's going, may not be told yet.
     fn sweep(&mut self, now: Moment, report: &mut Report) {
         if self.folder_problem.is_some() {
             return;
         }
         let is_gone = |since: Boottime| since + GONE_AFTER <= now.boot;
-        let gone = self.missing.iter().filter(|(_, since)| is_gone(**since));
-        for id in gone.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        let missing = self.missing.iter().filter(|(_, since)| is_gone(**since));
+        let missing: Vec<_> = missing.map(|(id, _)| id.clone()).collect();
+        let folder_is_there = missing.is_empty() || fs::read_dir(&self.folder).is_ok();
+        for id in missing {
+            let path = self.path_of(&id);
+            if path.symlink_metadata().is_ok() {
+                self.look_at_schedule(id, &path, now, report);
+                continue;
+            }
+            if !folder_is_there {
+                self.missing.insert(id, now.boot);
+                continue;
+            }
             self.missing.remove(&id);
             let before = self.files.remove(&id);
             self.index_input(&id, before.as_ref(), None);
-            self.links.remove(&self.path_of(&id));
+            self.links.remove(&path);
             report.loaded.changes.push(Change::Remove(id.clone()));
             report.removed.push(id);
         }

@@ -155,6 +155,31 @@ fn deleted_and_made_again_is_an_edit() {
 }
 
 #[test]
+fn what_came_back_untold_is_an_edit_and_a_folder_that_went_untold_ends_nothing() {
+    let mut folder = Folder::new();
+    folder.write("a.toml", NINE);
+    folder.write("b.toml", NINE);
+    folder.look();
+    folder.remove("a.toml");
+    folder.look();
+    folder.write("a.toml", TEN);
+    folder.pass(2000);
+    assert_eq!(folder.look_at("b.toml"), "changed a");
+
+    folder.remove("a.toml");
+    folder.look();
+    let away = folder.root.path().join("away");
+    fs::rename(folder.path(""), &away).unwrap();
+    folder.pass(2000);
+    assert_eq!(folder.look_at("b.toml"), "");
+    let gone = folder.catalog.next_gone();
+    assert_eq!(gone, Some(folder.now.boot + GONE_AFTER));
+    fs::rename(&away, folder.path("")).unwrap();
+    folder.pass(2000);
+    assert_eq!(folder.look(), "removed a");
+}
+
+#[test]
 fn a_schedule_that_was_in_force_at_the_stop_and_has_no_file_is_gone_after_its_time() {
     let mut folder = Folder::new();
     let source = Source {
