@@ -55,7 +55,7 @@ pub enum Mode {
 pub const QUIET: Duration = Duration::from_millis(200);
 
 /// A change is told after this time even if it never gets quiet.
-const LONGEST_STORM: Duration = Duration::from_secs(2);
+const LONGEST_STORM: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
