@@ -62,7 +62,7 @@ impl Page {
         text.replace("&#x2f;", "/")
     }
 
-    /// Looks again each time that the page is told of a change, until it shows what is wanted.
+    /// Looks again each time that the page is told of a change, and once a second, until it shows what is wanted.
     async fn until(&self, path: &str, wanted: impl Fn(&str) -> bool) -> String {
         let found = async {
             let mut events = self.ask(Method::GET, "/events").await;
@@ -71,8 +71,12 @@ impl Page {
                 if wanted(&text) {
                     return text;
                 }
-                let event = events.chunk().await.expect("events go on");
-                assert!(event.is_some_and(|it| it.starts_with(b"data: ")));
+                // What it shows may have been put together before the last event.
+                let event = timeout(Duration::from_secs(1), events.chunk()).await;
+                if let Ok(event) = event {
+                    let event = event.expect("events go on");
+                    assert!(event.is_some_and(|it| it.starts_with(b"data: ")));
+                }
             }
         };
         let waited = timeout(Duration::from_secs(90), found).await;
