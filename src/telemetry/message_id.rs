@@ -2,7 +2,7 @@
 //! id never changes and is never given to another kind; systemd/triggerd.catalog explains each.
 
 /// How the message begins, and its id.
-pub const MESSAGE_IDS: [(&str, &str); 35] = [
+pub const MESSAGE_IDS: [(&str, &str); 36] = [
     ("trigger accepted", "c7f18965e8cc4dd4a685b83b129d1f2d"),
     ("attempt failed", "2b8bc92f3a174dc184edc271dee6e600"),
     (
@@ -94,6 +94,10 @@ pub const MESSAGE_IDS: [(&str, &str); 35] = [
     (
         "there can be no status page",
         "2fb69714769e4c2a82f679fe27f97577",
+    ),
+    (
+        "the clock was set far ahead",
+        "58b90f04083d43b99ecfc927df43425e",
     ),
 ];
 
