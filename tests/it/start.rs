@@ -122,7 +122,7 @@ async fn a_ledger_of_a_newer_version() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_force_yet_stands_in_the_log() {
     let world = World::new().await;
-    world.settings("[http]\nlisten = \"127.0.0.1:0\"\n");
+    world.settings("[ledger]\nurl = \"postgres://db/triggerd\"\n");
     world.schedule("a", EVERY_SECOND);
     let daemon = world.daemon();
     daemon.says("trigger accepted");
@@ -132,7 +132,8 @@ async fn what_is_not_in_force_yet_stands_in_the_log() {
         .filter(|line| line["message"] == "schedule file has a problem")
         .map(|line| (line["level"].as_str(), line["problem"].as_str()))
         .collect();
-    assert_eq!(told, [(Some("INFO"), Some("`[http]` is not in force yet"))]);
+    let note = "`[ledger] url` is not in force yet";
+    assert_eq!(told, [(Some("INFO"), Some(note))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
