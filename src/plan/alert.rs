@@ -195,6 +195,10 @@ impl Sign {
                     ),
                 }
             }
+            Notice::ScheduleStuck { schedule, .. } => bad(
+                Subject::Schedule(schedule.clone()),
+                format!("{schedule} has stopped: a defect of triggerd; please report its file"),
+            ),
             // Its schedules say so themselves.
             Notice::LimitReached(_)
             | Notice::ClockStepped { .. }

@@ -2,7 +2,7 @@
 //! id never changes and is never given to another kind; systemd/triggerd.catalog explains each.
 
 /// How the message begins, and its id.
-pub const MESSAGE_IDS: [(&str, &str); 36] = [
+pub const MESSAGE_IDS: [(&str, &str); 37] = [
     ("trigger accepted", "c7f18965e8cc4dd4a685b83b129d1f2d"),
     ("attempt failed", "2b8bc92f3a174dc184edc271dee6e600"),
     (
@@ -77,6 +77,7 @@ pub const MESSAGE_IDS: [(&str, &str); 36] = [
         "calls did not end in time",
         "64ef9a7eb8bf45c093fc68d0856d2f64",
     ),
+    ("schedule stopped", "a002b569ed9347f1b5779ee7f7dabd13"),
     ("limit reached", "03b9bc20c3914eaeb294a44a0ff5d687"),
     (
         "alerts could not be sent",

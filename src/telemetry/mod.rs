@@ -180,6 +180,12 @@ impl Telemetry {
                 detail = %detail,
                 "run can't be followed for now"
             ),
+            Notice::ScheduleStuck { schedule, at } => error!(
+                schedule = %schedule,
+                at = %at,
+                fix = "a defect of triggerd: please report the schedule's file",
+                "schedule stopped: its next occurrence is no later than the last one"
+            ),
             Notice::NoRunIds { schedule } => warn!(
                 schedule = %schedule,
                 fix = "set `[api] track_runs = true`; where the API gives none all the same, `[overlap]`, `[verify]` and \

@@ -118,6 +118,11 @@ pub enum Notice {
     NoRunIds {
         schedule: ScheduleId,
     },
+    /// The occurrence after `at` is said to be no later: a defect. The schedule fires no more.
+    ScheduleStuck {
+        schedule: ScheduleId,
+        at: Timestamp,
+    },
 }
 
 /// A change of what is in force.

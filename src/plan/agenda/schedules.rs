@@ -27,6 +27,7 @@ pub(super) struct Entry {
     pub(super) next: Option<Slot>,
     prepared: Option<Prepared>,
     wake: Option<Timestamp>,
+    told_stuck: bool,
 }
 
 /// The next occurrence, written ahead. It becomes a delivery at its scheduled time.
@@ -80,6 +81,7 @@ impl Agenda {
                 place,
                 prepared: None,
                 wake: None,
+                told_stuck: false,
             },
         );
         for open in self.left_over.remove(&id).unwrap_or_default() {
@@ -497,7 +499,19 @@ impl Agenda {
     }
 
     pub(super) fn set_wake(&mut self, id: &ScheduleId) {
-        let Some(slot) = self.entries.get(id).and_then(|entry| entry.next) else {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return;
+        };
+        let Some(slot) = entry.next else {
+            let schedule = &entry.schedule;
+            if schedule.enabled
+                && !entry.told_stuck
+                && schedule.recurrence.is_stuck_after(entry.place)
+            {
+                entry.told_stuck = true;
+                let (schedule, at) = (id.clone(), entry.place);
+                self.say(Notice::ScheduleStuck { schedule, at });
+            }
             return;
         };
         let nothing_to_prepare =

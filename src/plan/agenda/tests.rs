@@ -9,7 +9,7 @@ use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 use crate::plan::pause::Pauses;
 use crate::plan::remembered::{AcceptedDelivery, RememberedSchedule};
 use crate::plan::run::{Finding, Progress};
-use crate::schedule::cron::CronExpr;
+use crate::schedule::cron::{self, CronExpr};
 use crate::schedule::message::{Message, Template};
 use crate::schedule::recurrence::{Recurrence, Timing, Zone};
 use crate::schedule::{
@@ -237,6 +237,9 @@ impl World {
                     Notice::RunUnseen { run, detail } => {
                         format!("unseen {}: {detail}", run.request_id)
                     }
+                    Notice::ScheduleStuck { schedule, at } => {
+                        format!("{schedule} is stuck at {}", at.strftime("%T"))
+                    }
                     Notice::NoRunIds { schedule } => format!("no run ids, says {schedule}"),
                     Notice::ClockStepped { by } => format!("clock stepped {by:#}"),
                     Notice::ClockHeld { .. } => "clock held".into(),
@@ -376,6 +379,25 @@ fn s01_a_first_loading_owes_nothing_from_before() {
     24T09:00:00 accepted a-20261124T0900
     25T09:00:00 send a-20261125T0900 #1 (09:00-09:00 missed 0)
     25T09:00:00 accepted a-20261125T0900
+    ");
+}
+
+#[test]
+fn a_schedule_whose_next_occurrence_is_no_later_stops_loudly_and_alone() {
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    world.put(schedule("a", "0 9,10 * * *"));
+    world.put(schedule("b", "5 9,10 * * *"));
+    let stuck = CronExpr::parse("0 9,10 * * *", "a").unwrap();
+    cron::STUCK.set(Some(stuck));
+    world.live_until("2026-11-23T10:30:00Z");
+    cron::STUCK.set(None);
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 withdraw a-20261123T0900
+    23T09:00:00 a is stuck at 09:00:00
+    23T09:05:00 send b-20261123T0905 #1 (10:05-09:05 missed 0)
+    23T09:05:00 accepted b-20261123T0905
+    23T10:05:00 send b-20261123T1005 #1 (09:05-10:05 missed 0)
+    23T10:05:00 accepted b-20261123T1005
     ");
 }
 

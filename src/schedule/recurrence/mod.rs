@@ -63,6 +63,19 @@ impl Recurrence {
         self.due_within(after, until)
     }
 
+    /// Whether a line names an instant that is not strictly later than `after`, against its contract. Then
+    /// [`Recurrence::next_after`] gives nothing, so that nobody who asks for one slot after the other asks for ever.
+    pub fn is_stuck_after(&self, after: Timestamp) -> bool {
+        let (after, until) = self.bounded(after, Timestamp::MAX);
+        let Timing::Cron(lines) = &self.timing else {
+            return false;
+        };
+        lines
+            .iter()
+            .filter_map(|line| line.next_until(after, until, &self.zone.tz))
+            .any(|at| at <= after)
+    }
+
     /// The newest slot strictly before `before`, as if there were no `start`.
     pub fn previous_before(&self, before: Timestamp) -> Option<Slot> {
         let until = saturating_sub(before, NANOSECOND).min(self.last_instant());
