@@ -100,8 +100,9 @@ impl Coverage {
         });
     }
 
-    /// An open delivery was accepted. Gives how far the accepted stretch reaches now.
-    pub fn accept(&mut self, window: Window) -> Timestamp {
+    /// An open delivery was accepted. Gives how far the accepted stretch reaches, of what does not lie
+    /// ahead of `now`.
+    pub fn accept(&mut self, window: Window, now: Timestamp) -> Timestamp {
         for span in &mut self.spans {
             if let Span::Covered { end, open, .. } = span
                 && *end == window.end
@@ -114,7 +115,7 @@ impl Coverage {
                 start,
                 end,
                 open: false,
-            } if start <= self.until && end > self.until => Some(end),
+            } if start <= self.until && self.until < end && end <= now => Some(end),
             _ => None,
         }) {
             self.until = end;
@@ -125,8 +126,9 @@ impl Coverage {
 
     /// An open delivery was taken back: it neither covers nor misses anything.
     pub fn withdraw(&mut self, window: Window) {
-        self.spans
-            .retain(|span| !matches!(span, Span::Covered { end, .. } if *end == window.end));
+        self.spans.retain(
+            |span| !matches!(span, Span::Covered { end, open: true, .. } if *end == window.end),
+        );
     }
 
     /// An open delivery ended without acceptance: its window is owed again.
@@ -156,10 +158,19 @@ impl Coverage {
         self.insert(Span::Missed { first, last, count });
     }
 
-    /// The clock stepped back: nothing is missed after `to` any more.
-    pub fn rewind(&mut self, to: Timestamp) {
+    /// The clock stepped back: nothing is missed after `to` any more, and what is accepted after it lies
+    /// ahead. `previous`: the last scheduled time before that.
+    pub fn rewind(&mut self, to: Timestamp, previous: impl FnOnce() -> Timestamp) {
         self.spans
             .retain(|span| !matches!(span, Span::Missed { first, .. } if *first > to));
+        if self.until > to {
+            let end = std::mem::replace(&mut self.until, previous().min(to));
+            self.insert(Span::Covered {
+                start: self.until,
+                end,
+                open: false,
+            });
+        }
     }
 
     fn insert(&mut self, span: Span) {
@@ -206,7 +217,7 @@ mod tests {
             let it = coverage.window(at(hour), || at(hour - 1));
             assert_eq!(it, window(hour - 1, hour, 0));
             coverage.open(it);
-            assert_eq!(coverage.accept(it), at(hour));
+            assert_eq!(coverage.accept(it, at(9999)), at(hour));
         }
         assert_eq!(coverage, Coverage::new(at(4)));
     }
@@ -232,12 +243,12 @@ mod tests {
         let mut coverage = Coverage::new(at(0));
         coverage.open(window(0, 1, 0));
         coverage.open(window(1, 2, 0));
-        assert_eq!(coverage.accept(window(1, 2, 0)), at(0));
+        assert_eq!(coverage.accept(window(1, 2, 0), at(9999)), at(0));
         coverage.fail(window(0, 1, 0));
         let third = coverage.window(at(3), || at(2));
         assert_eq!(third, window(0, 3, 1));
         coverage.open(third);
-        assert_eq!(coverage.accept(third), at(3));
+        assert_eq!(coverage.accept(third, at(9999)), at(3));
         assert_eq!(coverage, Coverage::new(at(3)));
     }
 
@@ -253,9 +264,44 @@ mod tests {
     fn after_a_step_back_deliveries_ahead_are_ignored() {
         let mut coverage = Coverage::new(at(10));
         coverage.open(window(10, 11, 0));
-        assert_eq!(coverage.window(at(5), || at(4)), window(4, 5, 0));
+        coverage.rewind(at(5), || at(4));
+        assert_eq!(coverage.window(at(6), || at(5)), window(4, 6, 0));
         coverage.miss(at(12), at(20), 9);
-        coverage.rewind(at(11));
+        coverage.rewind(at(5), || at(4));
+        assert_eq!(coverage.window(at(12), || at(11)), window(11, 12, 0));
+    }
+
+    #[test]
+    fn what_is_missed_after_a_step_back_is_covered_by_the_next_one() {
+        let mut coverage = Coverage::new(at(10));
+        coverage.rewind(at(5), || at(4));
+        coverage.miss(at(6), at(6), 1);
+        let seventh = coverage.window(at(7), || at(6));
+        assert_eq!(seventh, window(4, 7, 1));
+        coverage.open(seventh);
+        assert_eq!(coverage.accept(seventh, at(7)), at(7));
+        coverage.miss(at(8), at(8), 1);
+        assert_eq!(coverage.window(at(9), || at(8)), window(7, 9, 1));
+        assert_eq!(coverage.window(at(11), || at(10)), window(10, 11, 0));
+    }
+
+    #[test]
+    fn what_has_its_delivery_already_goes_on_covering() {
+        let mut coverage = Coverage::new(at(10));
+        coverage.rewind(at(9), || at(9));
+        let again = coverage.window(at(10), || at(9));
+        coverage.open(again);
+        coverage.withdraw(again);
+        assert_eq!(coverage.window(at(11), || at(10)), window(10, 11, 0));
+    }
+
+    #[test]
+    fn an_acceptance_heard_after_a_step_back_lies_ahead() {
+        let mut coverage = Coverage::new(at(10));
+        coverage.open(window(10, 11, 0));
+        coverage.rewind(at(5), || at(4));
+        assert_eq!(coverage.accept(window(10, 11, 0), at(5)), at(4));
+        assert_eq!(coverage.window(at(6), || at(5)), window(4, 6, 0));
         assert_eq!(coverage.window(at(12), || at(11)), window(11, 12, 0));
     }
 
@@ -272,7 +318,7 @@ mod tests {
         let mut failed = coverage.clone();
         failed.fail(window(0, 3, 2));
         assert_eq!(failed.window(at(4), || at(3)), window(0, 4, 3));
-        assert_eq!(coverage.accept(window(0, 3, 2)), at(3));
+        assert_eq!(coverage.accept(window(0, 3, 2), at(9999)), at(3));
     }
 
     #[test]

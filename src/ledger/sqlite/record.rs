@@ -321,7 +321,14 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
+    /// An occurrence gets one verdict: one that has a delivery, from before a step of the clock or a
+    /// kill, is not counted.
     fn skipped(&mut self, skipped: &Skipped) -> rusqlite::Result<()> {
+        self.marks.happened(skipped.at);
+        let count = skipped.count.saturating_sub(self.delivered(skipped)?);
+        if count == 0 {
+            return Ok(());
+        }
         let position = self.marks.next_position();
         if let Some(same) = self.row_that_grows(skipped)? {
             self.connection
@@ -333,7 +340,7 @@ impl<'a> Recording<'a> {
                     same,
                     position,
                     At(skipped.last),
-                    Count(skipped.count),
+                    Count(count),
                     At(skipped.at)
                 ])?;
         } else {
@@ -345,12 +352,29 @@ impl<'a> Recording<'a> {
                     skipped.why.word(),
                     At(skipped.first),
                     At(skipped.last),
-                    Count(skipped.count),
+                    Count(count),
                     At(skipped.at)
                 ])?;
         }
-        self.marks.happened(skipped.at);
         Ok(())
+    }
+
+    /// How many occurrences of the stretch have a delivery.
+    fn delivered(&self, skipped: &Skipped) -> rusqlite::Result<u64> {
+        self.connection
+            .prepare_cached(
+                "SELECT count(*) FROM deliveries
+                 WHERE schedule = ?1 AND scheduled_at BETWEEN ?2 AND ?3 AND origin = 'schedule'",
+            )?
+            .query_row(
+                params![
+                    skipped.schedule.as_str(),
+                    At(skipped.first),
+                    At(skipped.last)
+                ],
+                |row| row.get::<_, Count>(0),
+            )
+            .map(|count| count.0)
     }
 
     /// The schedule's newest skips, if these are alike and follow on them with no delivery in between.
@@ -450,6 +474,15 @@ impl<'a> Recording<'a> {
         // Nor did anything begin later: what comes again is owed.
         self.connection.execute(
             "UPDATE schedules SET began_at = ?1 WHERE began_at > ?1",
+            [At(to)],
+        )?;
+        // What was accepted later lies ahead, and covers nothing of what comes before it.
+        self.connection.execute(
+            "UPDATE schedules SET covered_until = coalesce(
+                 (SELECT max(window_end) FROM deliveries
+                  WHERE schedule = name AND origin = 'schedule' AND verdict = 'accepted'
+                      AND scheduled_at <= ?1), ?1)
+             WHERE covered_until > ?1",
             [At(to)],
         )?;
         self.marks.settled_until = self.marks.settled_until.map(|it| it.min(to));

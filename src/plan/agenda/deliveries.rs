@@ -385,7 +385,7 @@ impl Agenda {
             Origin::Manual => None,
             Origin::Schedule => self.coverage(&delivery.occurrence.schedule, |coverage| {
                 if verdict == Verdict::Accepted {
-                    Some(coverage.accept(delivery.window))
+                    Some(coverage.accept(delivery.window, now.wall))
                 } else {
                     coverage.fail(delivery.window);
                     None

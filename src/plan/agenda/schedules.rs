@@ -184,8 +184,11 @@ impl Agenda {
     pub(super) fn rewind(&mut self, now: Moment) {
         self.record(Fact::Rewound { to: now.wall });
         self.left_off_at = self.left_off_at.min(now.wall);
-        for known in self.known.values_mut() {
-            known.coverage.rewind(now.wall);
+        for (id, known) in &mut self.known {
+            let entry = self.entries.get(id);
+            known.coverage.rewind(now.wall, || {
+                entry.map_or(now.wall, |entry| previous_or(&entry.schedule, now.wall))
+            });
             known.began_at = known.began_at.min(now.wall);
         }
         let ids: Vec<_> = self.entries.keys().cloned().collect();
