@@ -27,6 +27,8 @@ pub(super) struct Journal {
     /// When the ledger was last told: of a delivery by its key, of its end by `KEY ended`, of skipped
     /// ones by `SCHEDULE FIRST`.
     pub stated: HashMap<String, Nanos>,
+    /// The keys of acceptances of which the process heard that they are in the ledger.
+    pub told: Vec<String>,
     pub story: Vec<Told>,
 }
 
@@ -95,6 +97,14 @@ impl Journal {
         self.clock.windows(2).any(|step| {
             let ((_, before), (at, offset)) = (step[0], step[1]);
             at > after && offset < before && at + offset < wall
+        })
+    }
+
+    /// Whether the clock was set back into a stretch of its time.
+    pub(super) fn steps_into(&self, first: Nanos, last: Nanos) -> bool {
+        self.clock.windows(2).any(|step| {
+            let ((_, before), (at, offset)) = (step[0], step[1]);
+            offset < before && (first..=last).contains(&(at + offset))
         })
     }
 

@@ -102,8 +102,13 @@ fn the_judge_notices() {
         (Way::SendAnotherText, Charge::Wrong),
         (Way::LieInTheLedger, Charge::Lie),
         (Way::LoseTheVerdict, Charge::Silent),
+        (Way::MiscountTheSkipped, Charge::Lie),
+        (Way::TellTwice, Charge::Lie),
     ] {
-        let script = Script::quiet(5, 2, SCHEDULES);
+        let mut script = Script::quiet(5, 2, SCHEDULES);
+        if way == Way::MiscountTheSkipped {
+            script.deeds = vec![(script.starts + HOUR, Deed::StepClock(5 * HOUR))];
+        }
         let sabotage = Sabotage {
             way,
             after: script.starts + 5 * HOUR,

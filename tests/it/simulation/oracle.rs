@@ -59,12 +59,16 @@ impl Almanac {
         }
     }
 
-    /// All instances of a version, in order.
-    pub(super) fn instances(&self, sketch: &Sketch) -> Vec<Instance> {
+    /// The instances of a version in the minutes from `first` to `last`, both in seconds since 1970, in order.
+    pub(super) fn instances(&self, sketch: &Sketch, first: i64, last: i64) -> Vec<Instance> {
         let minutes = &self.minutes[sketch.zone];
+        let place = |at: i64| usize::try_from((at - self.first).div_euclid(60)).unwrap_or(0);
+        let (first, end) = (place(first), (place(last) + 1).min(minutes.len()));
+        let minutes = &minutes[first..end];
+        let first = self.first + 60 * i64::try_from(first).expect("few minutes");
         let mut due: BTreeMap<i64, bool> = BTreeMap::new();
         for line in &sketch.lines {
-            for at in self.line(line, minutes) {
+            for at in due_minutes(line, minutes, first) {
                 *due.entry(at).or_default() |= line.is_clock();
             }
         }
@@ -73,30 +77,6 @@ impl Almanac {
             .zip(nexts)
             .map(|((at, clock), next)| self.instance(sketch, at, clock, next))
             .collect()
-    }
-
-    fn line(&self, line: &Line, minutes: &[Civil]) -> Vec<i64> {
-        const THREE_HOURS: i64 = 180;
-        let mut due = Vec::new();
-        let mut unserved = minutes[0].wall;
-        for (now, at) in minutes.iter().zip((self.first..).step_by(60)) {
-            let ahead = now.wall - unserved;
-            if line.is_clock() {
-                if (1..THREE_HOURS).contains(&ahead)
-                    && (unserved..now.wall).any(|wall| line.matches(&Civil::on_wall(wall)))
-                {
-                    due.push(at);
-                }
-                if (-THREE_HOURS..0).contains(&ahead) {
-                    continue;
-                }
-            }
-            unserved = now.wall + 1;
-            if line.matches(now) {
-                due.extend(line.seconds().iter().map(|second| at + i64::from(*second)));
-            }
-        }
-        due
     }
 
     fn instance(&self, sketch: &Sketch, at: i64, clock: bool, next: i64) -> Instance {
@@ -149,6 +129,31 @@ impl Almanac {
             conversation_key,
         }
     }
+}
+
+/// When a line is due in these minutes, the first of which is at `first`.
+fn due_minutes(line: &Line, minutes: &[Civil], first: i64) -> Vec<i64> {
+    const THREE_HOURS: i64 = 180;
+    let mut due = Vec::new();
+    let mut unserved = minutes[0].wall;
+    for (now, at) in minutes.iter().zip((first..).step_by(60)) {
+        let ahead = now.wall - unserved;
+        if line.is_clock() {
+            if (1..THREE_HOURS).contains(&ahead)
+                && (unserved..now.wall).any(|wall| line.matches(&Civil::on_wall(wall)))
+            {
+                due.push(at);
+            }
+            if (-THREE_HOURS..0).contains(&ahead) {
+                continue;
+            }
+        }
+        unserved = now.wall + 1;
+        if line.matches(now) {
+            due.extend(line.seconds().iter().map(|second| at + i64::from(*second)));
+        }
+    }
+    due
 }
 
 /// SEMANTICS.md 16: whole milliseconds below the length, before the next one.
@@ -253,7 +258,7 @@ fn the_oracle_knows_the_two_clock_changes() {
             ..Sketch::random("a".to_owned(), 0, &mut Random::new(1), date, false)
         };
         let almanac = Almanac::new(at(from), at(to));
-        let instances = almanac.instances(&sketch);
+        let instances = almanac.instances(&sketch, at(from), at(to));
         let instants = instances.iter().map(|it| Timestamp::from_second(it.at));
         instants
             .map(|it| it.expect("in range").to_string())

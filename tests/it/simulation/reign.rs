@@ -47,10 +47,8 @@ pub(super) fn reigns(journal: &Journal) -> Vec<Reign> {
         let mut before: Option<(Arc<Sketch>, Nanos)> = None;
         let mut unsure_before = false;
         for life in &journal.lives {
-            let told: Vec<_> = edits
-                .iter()
-                .filter(|edit| (life.from..=life.to).contains(&edit.at))
-                .collect();
+            let first = edits.partition_point(|edit| edit.at < life.from);
+            let told = &edits[first..edits.partition_point(|edit| edit.at <= life.to)];
             let at_start = told
                 .iter()
                 .find(|edit| edit.at_start && edit.at == life.from);
@@ -289,8 +287,14 @@ pub(super) fn is_gone_at_start(journal: &Journal, name: &str, from: Nanos, to: N
 
 /// Whether nothing was recorded of what the daemon saw at that instant and the next start found
 /// another file, or it was held because of its clock: then it goes by that.
-pub(super) fn is_left_open(journal: &Journal, name: &str, sketch: &Arc<Sketch>, at: Nanos) -> bool {
-    let held = holds(journal)
+pub(super) fn is_left_open(
+    journal: &Journal,
+    holds: &[(Nanos, Nanos)],
+    name: &str,
+    sketch: &Arc<Sketch>,
+    at: Nanos,
+) -> bool {
+    let held = holds
         .iter()
         .any(|(from, to)| (*from..=*to + SECOND).contains(&at));
     let same = |life: &Life| {

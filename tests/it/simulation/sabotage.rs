@@ -7,6 +7,7 @@ use triggerd::ledger::history::Entry;
 use triggerd::plan::delivery::{Delivery, Verdict};
 use triggerd::plan::occurrence::IdempotencyKey;
 
+use super::journal::Journal;
 use super::script::{MILLISECOND, MINUTE, Nanos};
 use super::world::Call;
 
@@ -20,6 +21,8 @@ pub(super) enum Way {
     SendAnotherText,
     LieInTheLedger,
     LoseTheVerdict,
+    MiscountTheSkipped,
+    TellTwice,
 }
 
 /// Does it once, to the first delivery after an instant.
@@ -57,7 +60,11 @@ impl Sabotage {
                     call.body.replace(label, "20200101T0000"),
                 )
             }
-            Way::SendEarly | Way::LieInTheLedger | Way::LoseTheVerdict => {
+            Way::SendEarly
+            | Way::LieInTheLedger
+            | Way::LoseTheVerdict
+            | Way::MiscountTheSkipped
+            | Way::TellTwice => {
                 return vec![(MILLISECOND, call)];
             }
         };
@@ -87,18 +94,27 @@ impl Sabotage {
         })
     }
 
-    /// What the ledger is made to say in the end.
-    pub(super) fn cook(&self, entries: &mut Vec<Entry>) {
-        for entry in entries {
-            if let Entry::Delivery(it) = entry
-                && Some(it.idempotency_key.as_str()) == self.victim.as_deref()
-            {
-                match (self.way, &mut it.ending) {
-                    (Way::LieInTheLedger, Some(ending)) => ending.verdict = Verdict::Expired,
-                    (Way::LoseTheVerdict, ending) => *ending = None,
-                    _ => {}
+    /// What the ledger and the log are made to say in the end.
+    pub(super) fn cook(&self, journal: &mut Journal) {
+        for entry in &mut journal.entries {
+            match (self.way, entry) {
+                (Way::MiscountTheSkipped, Entry::Skip(it)) => {
+                    it.skipped.count += 1;
+                    return;
                 }
+                (Way::LieInTheLedger | Way::LoseTheVerdict, Entry::Delivery(it))
+                    if Some(it.idempotency_key.as_str()) == self.victim.as_deref() =>
+                {
+                    match (self.way, &mut it.ending) {
+                        (Way::LieInTheLedger, Some(ending)) => ending.verdict = Verdict::Expired,
+                        (_, ending) => *ending = None,
+                    }
+                }
+                _ => {}
             }
+        }
+        if self.way == Way::TellTwice {
+            journal.told.extend(self.victim.clone());
         }
     }
 }

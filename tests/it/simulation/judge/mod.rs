@@ -16,6 +16,7 @@ use owed::{Case, Owed};
 
 mod holes;
 mod owed;
+mod skipped;
 mod text;
 
 /// The longest that a delivery stays without a verdict.
@@ -65,6 +66,7 @@ pub(super) fn judge(journal: &Journal, almanac: &Almanac) -> Judgement {
     let mut trial = Trial::new(journal, cases);
     trial.hear_arrivals();
     trial.hear_ledger();
+    trial.count_the_skipped();
     trial.look_for_holes();
     trial.close()
 }

@@ -10,7 +10,7 @@ use triggerd::schedule::CatchUp;
 use crate::simulation::journal::Journal;
 use crate::simulation::oracle::{Almanac, Instance};
 use crate::simulation::reign::{self, Reign};
-use crate::simulation::script::{Kind, MILLISECOND, Nanos, SECOND};
+use crate::simulation::script::{DAY, Kind, MILLISECOND, Nanos, SECOND};
 use crate::simulation::sketch::{AGENTS, Sketch};
 
 /// What may pass between the end of a fault and the next attempt, beside the longest wait.
@@ -64,6 +64,19 @@ impl Case {
 
 /// Every occurrence that came while some version was in force.
 pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
+    const MARGIN: Nanos = 8 * DAY;
+    let reigns = reign::reigns(journal);
+    let holds = reign::holds(journal);
+    // Over which times of the clock each version is in force.
+    let mut spans: HashMap<*const Sketch, (Nanos, Nanos)> = HashMap::new();
+    for it in &reigns {
+        for pass in reign::passes(journal, it.from, it.to) {
+            let span = spans
+                .entry(Arc::as_ptr(&it.sketch))
+                .or_insert((pass.wall_from, pass.wall_to));
+            *span = (span.0.min(pass.wall_from), span.1.max(pass.wall_to));
+        }
+    }
     let mut known: HashMap<*const Sketch, Rc<Vec<Instance>>> = HashMap::new();
     let mut cases: Vec<Case> = Vec::new();
     let mut found: HashMap<(String, i64, u32), usize> = HashMap::new();
@@ -73,11 +86,16 @@ pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
         from,
         to,
         sure,
-    } in reign::reigns(journal)
+    } in reigns
     {
+        let Some((first, last)) = spans.get(&Arc::as_ptr(&sketch)) else {
+            continue;
+        };
+        let instances =
+            || almanac.instances(&sketch, (first - MARGIN) / SECOND, (last + MARGIN) / SECOND);
         let instances = known
             .entry(Arc::as_ptr(&sketch))
-            .or_insert_with(|| Rc::new(almanac.instances(&sketch)))
+            .or_insert_with(|| Rc::new(instances()))
             .clone();
         for pass in reign::passes(journal, from, to) {
             let first = instances.partition_point(|it| it.at * SECOND <= pass.wall_from);
@@ -114,7 +132,7 @@ pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
                     sure: sure
                         && reign::is_sure(journal, &name, passed_at)
                         && !reign::is_settled_before(journal, at * SECOND, passed_at)
-                        && !reign::is_left_open(journal, &name, &sketch, seen_at),
+                        && !reign::is_left_open(journal, &holds, &name, &sketch, seen_at),
                     repassed,
                     owed: Owed::Must,
                     by: Nanos::MAX,

@@ -163,7 +163,7 @@ impl World {
         self.journal.entries = self.disk.entries();
         self.journal.arrivals = std::mem::take(&mut self.api.arrivals);
         if let Some(sabotage) = &self.sabotage {
-            sabotage.cook(&mut self.journal.entries);
+            sabotage.cook(&mut self.journal);
         }
         self.journal
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use triggerd::ledger::{Receipt, Standing};
-use triggerd::plan::delivery::Delivery;
+use triggerd::plan::delivery::{Delivery, Verdict};
 use triggerd::plan::fact::Fact;
 
 use super::{Call, Event, World, agent_of};
@@ -105,6 +105,13 @@ impl World {
 
     pub(super) fn take(&mut self, receipts: Vec<Receipt>) {
         for Receipt { fact, standing } in receipts {
+            if let Fact::Ended(ending) = &fact
+                && ending.verdict == Verdict::Accepted
+                && standing == Standing::Durable
+            {
+                let key = ending.delivery.idempotency_key.to_string();
+                self.journal.told.push(key);
+            }
             let now = self.moment();
             let (Fact::WrittenAhead(delivery), Some(process)) = (&fact, &mut self.process) else {
                 continue;
