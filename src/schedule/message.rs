@@ -266,11 +266,13 @@ impl TemplateError {
     }
 }
 
-/// The characters that have some of these bytes: the engine takes a wrong one for a byte.
+/// The characters that have some of these bytes: the engine takes a wrong one for a byte, and some
+/// places of its own end before they begin.
 fn of_characters(source: &str, range: Range<usize>) -> Range<usize> {
+    let (first, last) = (range.start.min(range.end), range.start.max(range.end));
     let is_boundary = |at: &usize| source.is_char_boundary(*at);
-    let start = (0..=range.start).rev().find(is_boundary);
-    let end = (range.end..source.len()).find(is_boundary);
+    let start = (0..=first).rev().find(is_boundary);
+    let end = (last..source.len()).find(is_boundary);
     start.unwrap_or(0)..end.unwrap_or(source.len())
 }
 
@@ -468,6 +470,19 @@ mod tests {
             message.text(&variables()).unwrap(),
             "Since 2026-11-16T09:00:00+01:00. To #team-updates. \
              Workspace Agent API demo received: weekly-report-20261123T0900"
+        );
+    }
+
+    #[test]
+    fn no_place_of_an_error_ends_before_it_begins() {
+        // Found by fuzzing.
+        let source = "{% for a in range(9999) %}{% for  in range(9999) %}x{% endfor %}{% endfor %}";
+        let error =
+            Template::parse(source).and_then(|template| template.render(&variables()).map(drop));
+        let range = error.unwrap_err().range.unwrap();
+        assert!(
+            range.start <= range.end && range.end <= source.len(),
+            "{range:?}"
         );
     }
 }
