@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::cli::{Workplace, trigger};
 use crate::daemon::control::{Client, Ended};
@@ -27,6 +27,13 @@ pub(super) async fn run(
     workplace: &Workplace,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if args.request_id.is_empty() || !args.request_id.chars().all(is_plain) {
+        bail!(
+            "`{}` is no request id; `triggerd history` shows what there is",
+            args.request_id.escape_debug()
+        );
+    }
     let client = Client::new(&workplace.settings().control_socket)?;
     let request_id = &args.request_id;
     let path = format!("/redeliver/{request_id}?force={}", args.force);

@@ -49,6 +49,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let settings = workplace.settings();
     let name = &args.schedule;
+    ScheduleId::parse(name)?;
     let client = Client::new(&settings.control_socket)?;
     match client.post::<Ended>(&format!("/trigger/{name}")).await {
         Ok(ended) if args.wait && is_accepted(&ended) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reqwest::StatusCode;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -252,6 +253,15 @@ struct Mail<C> {
 /// More than a person reads: the oldest go.
 const MOST_UNSENT: usize = 200;
 
+/// Chats take no text without end.
+const MOST_AT_ONCE: usize = 20;
+
+enum NotSent {
+    ForNow(String),
+    /// The same would be refused again.
+    Refused(String),
+}
+
 impl<C: Clock> Mail<C> {
     /// Until nobody can say anything any more.
     async fn run(mut self) {
@@ -274,7 +284,9 @@ impl<C: Clock> Mail<C> {
             self.unsent.extend(self.alarms.due(now.wall));
             let surplus = self.unsent.len().saturating_sub(MOST_UNSENT);
             self.unsent.drain(..surplus);
-            if !self.unsent.is_empty() && self.retry_at.is_none_or(|at| at <= now.boot) {
+            while !self.unsent.is_empty()
+                && self.retry_at.is_none_or(|at| at <= self.clock.now().boot)
+            {
                 self.send().await;
             }
         }
@@ -286,13 +298,23 @@ impl<C: Clock> Mail<C> {
     }
 
     async fn send(&mut self) {
-        match post(&self.webhook, &self.unsent).await {
+        let batch = self.unsent.len().min(MOST_AT_ONCE);
+        match post(&self.webhook, &self.unsent[..batch]).await {
             Ok(()) => {
-                tracing::debug!(alerts = self.unsent.len(), "alerts sent");
-                self.unsent.clear();
+                tracing::debug!(alerts = batch, "alerts sent");
+                self.unsent.drain(..batch);
                 (self.failures, self.retry_at) = (0, None);
             }
-            Err(detail) => {
+            Err(NotSent::Refused(detail)) => {
+                tracing::warn!(
+                    detail,
+                    alerts = batch,
+                    "alerts could not be sent, and are not wanted"
+                );
+                self.unsent.drain(..batch);
+                (self.failures, self.retry_at) = (0, None);
+            }
+            Err(NotSent::ForNow(detail)) => {
                 let pause = Duration::from_secs(5 << self.failures.min(7));
                 tracing::warn!(
                     detail,
@@ -321,8 +343,9 @@ struct Item<'a> {
     since: Timestamp,
 }
 
-async fn post(webhook: &Secret, alerts: &[Alert]) -> Result<(), String> {
-    let client = outbound::client().ok_or("the HTTP client can't be made")?;
+async fn post(webhook: &Secret, alerts: &[Alert]) -> Result<(), NotSent> {
+    let client = outbound::client()
+        .ok_or_else(|| NotSent::ForNow("the HTTP client can't be made".to_owned()))?;
     let lines: Vec<String> = alerts
         .iter()
         .map(|alert| format!("triggerd, {}: {}", alert.state.word(), alert.text))
@@ -339,9 +362,16 @@ async fn post(webhook: &Secret, alerts: &[Alert]) -> Result<(), String> {
             })
             .collect(),
     };
-    let body = serde_json::to_vec(&message).map_err(|error| error.to_string())?;
+    let body = serde_json::to_vec(&message).map_err(|error| NotSent::Refused(error.to_string()))?;
     let post = client.post(webhook.expose()).timeout(TIMEOUT);
     let post = post.header("content-type", "application/json").body(body);
-    let answer = post.send().await.map_err(outbound::said)?;
-    answer.error_for_status().map(drop).map_err(outbound::said)
+    let answer = post.send().await;
+    let answer = answer.map_err(|error| NotSent::ForNow(outbound::said(error)))?;
+    let status = answer.status();
+    let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    match answer.error_for_status().map_err(outbound::said) {
+        Ok(_) => Ok(()),
+        Err(detail) if status.is_client_error() && !passes => Err(NotSent::Refused(detail)),
+        Err(detail) => Err(NotSent::ForNow(detail)),
+    }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::token::TokenId;
-use crate::api::{TokenProbe, TriggerApi, TriggerRequest};
+use crate::api::{RunAnswer, TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::{Boottime, Clock, Moment, Wake};
 use crate::daemon::changes::Changes;
 use crate::daemon::counts::Counts;
@@ -24,6 +24,7 @@ use crate::plan::delivery::Delivery;
 use crate::plan::fact::{Ending, Fact};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
+use crate::plan::pause::Scope;
 use crate::plan::run::Run;
 use crate::schedule::{Schedule, TriggerId};
 use crate::telemetry::{self, Tally, Telemetry};
@@ -56,6 +57,8 @@ pub struct Engine<C, A> {
     inbox: mpsc::UnboundedReceiver<Event>,
     /// Those who asked for a delivery and wait for its verdict.
     waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
+    /// Those who paused or resumed something, and hear of it once it is recorded.
+    confirming: HashMap<Scope, Vec<oneshot::Sender<bool>>>,
     /// Stated while deliveries wait to be sent; since when, if there are any.
     unrecorded: Vec<Fact>,
     unrecorded_since: Option<Boottime>,
@@ -84,6 +87,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             events,
             inbox,
             waiting: HashMap::new(),
+            confirming: HashMap::new(),
             unrecorded: Vec::new(),
             unrecorded_since: None,
             tally: Tally::default(),
@@ -266,16 +270,25 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     .schedule()
                     .is_none_or(|id| self.agenda.schedule(id).is_some());
                 if known {
+                    self.confirming
+                        .entry(scope.clone())
+                        .or_default()
+                        .push(reply);
                     let actions = self.agenda.pause(scope, pause, now);
                     self.perform(actions);
+                } else {
+                    let _ = reply.send(false);
                 }
-                let _ = reply.send(known);
             }
-            Event::Resume { scope, reply } => {
-                let resumed = self.agenda.resume(&scope, now);
-                let _ = reply.send(resumed.is_some());
-                self.perform(resumed.unwrap_or_default());
-            }
+            Event::Resume { scope, reply } => match self.agenda.resume(&scope, now) {
+                Some(actions) => {
+                    self.confirming.entry(scope).or_default().push(reply);
+                    self.perform(actions);
+                }
+                None => {
+                    let _ = reply.send(false);
+                }
+            },
             Event::Redeliver { ended, reply } => {
                 let delivery = ended.delivery.clone();
                 let redelivered = self.agenda.redeliver(ended, now);
@@ -312,6 +325,9 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
 
     /// What the ledger has taken is acted on and told.
     fn recorded(&mut self, receipts: Vec<Receipt>) {
+        if receipts.is_empty() {
+            self.ledger_is(false);
+        }
         let now = self.world.clock.now();
         // Copied only while somebody still looks at what was counted before.
         let counts = Arc::make_mut(&mut self.counts);
@@ -323,16 +339,28 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             self.world.telemetry.fact(&fact, standing);
             self.alert(&fact, standing);
             match (&fact, standing) {
-                (Fact::WrittenAhead(delivery), ledger::Standing::AlreadyKnown) => {
+                (
+                    Fact::WrittenAhead(delivery) | Fact::Reopened(delivery),
+                    ledger::Standing::AlreadyKnown,
+                ) => {
                     self.agenda.already_known(delivery);
+                    // Whoever waits for it hears that nothing will come.
+                    self.waiting.remove(&delivery.idempotency_key);
                 }
                 (
-                    Fact::WrittenAhead(delivery),
-                    ledger::Standing::Durable | ledger::Standing::InMemory,
+                    Fact::WrittenAhead(delivery) | Fact::Reopened(delivery),
+                    ledger::Standing::Durable
+                    | ledger::Standing::InMemory
+                    | ledger::Standing::Refused,
                 ) => {
                     failpoint::pass(failpoint::AFTER_COMMIT);
                     let actions = self.agenda.written(delivery, now);
                     self.perform(actions);
+                }
+                (Fact::Paused { scope, .. } | Fact::Resumed { scope, .. }, _) => {
+                    for reply in self.confirming.remove(scope).unwrap_or_default() {
+                        let _ = reply.send(true);
+                    }
                 }
                 (Fact::Ended(ending), _) => {
                     if let Some(waiting) = self.waiting.remove(&ending.delivery.idempotency_key) {
@@ -349,17 +377,23 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         let heartbeat = fact.schedule().and_then(|id| self.agenda.schedule(id));
         let heartbeat = heartbeat.and_then(|it| it.policies.expect.heartbeat.as_deref());
         self.world.alerts.fact(fact, heartbeat);
-        let in_memory = standing == ledger::Standing::InMemory;
-        if in_memory != self.ledger_in_memory {
-            self.ledger_in_memory = in_memory;
-            self.world.alerts.sign(match in_memory {
-                true => alert::bad(
-                    Subject::Ledger,
-                    "the ledger can't be written: firing goes on from memory".to_owned(),
-                ),
-                false => alert::good(Subject::Ledger),
-            });
+        if standing == ledger::Standing::InMemory {
+            self.ledger_is(true);
         }
+    }
+
+    fn ledger_is(&mut self, in_memory: bool) {
+        if in_memory == self.ledger_in_memory {
+            return;
+        }
+        self.ledger_in_memory = in_memory;
+        self.world.alerts.sign(match in_memory {
+            true => alert::bad(
+                Subject::Ledger,
+                "the ledger can't be written: firing goes on from memory".to_owned(),
+            ),
+            false => alert::good(Subject::Ledger),
+        });
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
@@ -456,10 +490,19 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         let (api, events) = (self.world.api.clone(), self.events.clone());
         tokio::spawn(async move {
             let target = &run.target;
-            let answer = api
-                .run_status(&target.token, &target.trigger_id, &run.run_id)
-                .await;
             let key = run.idempotency_key.clone();
+            let (token, trigger_id, run_id) = (
+                target.token.clone(),
+                target.trigger_id.clone(),
+                run.run_id.clone(),
+            );
+            // In a task of its own, so that a panic is an answer as well.
+            let asked =
+                tokio::spawn(async move { api.run_status(&token, &trigger_id, &run_id).await });
+            let answer = asked.await.unwrap_or_else(|_| RunAnswer::Unknown {
+                detail: "the call panicked".to_owned(),
+                retry_after: None,
+            });
             let _ = events.send(Event::RunAnswered { key, answer });
         });
     }
@@ -467,7 +510,8 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     fn look_up(&self, run: &Run, look_up: LookUp) {
         let (key, events) = (run.idempotency_key.clone(), self.events.clone());
         tokio::spawn(async move {
-            let found = verify::find(look_up).await;
+            let found = tokio::spawn(verify::find(look_up)).await;
+            let found = found.unwrap_or_else(|_| Err("the look-up panicked".to_owned()));
             let _ = events.send(Event::LookedUp { key, found });
         });
     }
@@ -475,7 +519,12 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     fn probe(&self, token: TokenId, trigger_id: TriggerId) {
         let (api, events) = (self.world.api.clone(), self.events.clone());
         tokio::spawn(async move {
-            let works = match api.probe_token(&token, &trigger_id).await {
+            let asked = token.clone();
+            let probe = tokio::spawn(async move { api.probe_token(&asked, &trigger_id).await });
+            let probe = probe
+                .await
+                .unwrap_or_else(|_| TokenProbe::Unknown(String::new()));
+            let works = match probe {
                 TokenProbe::Works | TokenProbe::NotAllowed(_) => Some(true),
                 TokenProbe::Refused(_) => Some(false),
                 TokenProbe::Unknown(_) => None,

@@ -166,8 +166,13 @@ impl Office {
         let recorded = self.delivery(request_id.clone()).await?;
         let recorded = recorded.ok_or(OfficeError::NoSuchDelivery(request_id))?;
         let verdict = recorded.ending.as_ref().map(|ending| ending.verdict);
-        let unknown = recorded.attempts.iter().find(|it| it.outcome == "unknown");
-        may_redeliver(verdict, unknown.map(|it| it.sent_at), force, self.now())?;
+        may_redeliver(
+            verdict,
+            recorded.attempts.len(),
+            unknown_since(&recorded),
+            force,
+            self.now(),
+        )?;
         let json = recorded.body.json.ok_or(Refused::Accepted)?;
         Ok(OpenDelivery {
             attempts: u32::try_from(recorded.attempts.len()).unwrap_or(u32::MAX),
@@ -231,4 +236,16 @@ fn problems(catalog: &Mutex<Catalog>) -> Vec<ProblemStatus> {
         drawn: render::problem(&problem, text.as_deref().map(hide_inputs).as_deref(), false),
     };
     shown.into_iter().map(draw).collect()
+}
+
+/// When the first attempt was sent that may have been queued without our knowing. One that a crash
+/// interrupted left no trace but that its outcome is unknown: it can have been sent when it was due.
+fn unknown_since(delivery: &RecordedDelivery) -> Option<Timestamp> {
+    let unknown = delivery.attempts.iter().find(|it| it.outcome == "unknown");
+    let interrupted = delivery.outcome_unknown.then_some(delivery.due_at);
+    unknown
+        .map(|it| it.sent_at)
+        .into_iter()
+        .chain(interrupted)
+        .min()
 }

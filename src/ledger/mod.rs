@@ -47,6 +47,8 @@ pub enum Standing {
     /// The disk refused: kept in memory, and written when it can be. Or the ledger refused the fact
     /// for what it says, and never has it.
     InMemory,
+    /// The ledger can't hold this fact for what it says, and goes on without it.
+    Refused,
     /// The occurrence has a delivery already: nothing was written, neither for this fact nor for
     /// later ones of the same batch about it.
     AlreadyKnown,

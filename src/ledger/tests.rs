@@ -578,7 +578,7 @@ fn a_fact_that_is_refused_for_what_it_says_is_left_out_and_the_rest_is_written()
         skip_at(8, Skip::Limit),
         Fact::WrittenAhead(delivery(9)),
     ]);
-    let [durable, in_memory] = [Standing::Durable, Standing::InMemory];
+    let [durable, in_memory] = [Standing::Durable, Standing::Refused];
     assert_eq!(standings, [durable, in_memory, durable]);
     let history = Reader::open(state.path())
         .unwrap()

@@ -148,6 +148,8 @@ impl Writer {
                 facts_kept = mended.facts_kept,
                 "the ledger can be written again, and what was kept in memory is in it"
             );
+            // Nothing but that: whoever listens knows by it that the ledger is well.
+            let _ = self.receipts.send(Vec::new());
         }
         Ok(())
     }
@@ -299,7 +301,7 @@ fn fill<'a>(
                         key: fact.key().cloned(),
                         cause,
                     });
-                    Standing::InMemory
+                    Standing::Refused
                 }
             };
             if !batch.told {

@@ -134,13 +134,16 @@ impl Sign {
                 vec![bad(Subject::Schedule(id.clone()), text)]
             }
             Fact::Run(report) => of_run(report),
+            // What is gone can't be mended any more.
+            Fact::Ceased { schedule, .. } => [Subject::Schedule, Subject::Runs, Subject::Approval]
+                .map(|subject| good(subject(schedule.clone())))
+                .into(),
             Fact::WrittenAhead(_)
             | Fact::Withdrawn(_)
             | Fact::Reopened(_)
             | Fact::Attempted(_)
             | Fact::Skipped(_)
             | Fact::Began { .. }
-            | Fact::Ceased { .. }
             | Fact::InForce { .. }
             | Fact::Paused { .. }
             | Fact::Resumed { .. }

@@ -160,6 +160,17 @@ impl Gates {
         }
     }
 
+    /// The probe was not begun: the next one is due then.
+    pub fn probe_at(&mut self, gate: &Gate, at: Boottime) {
+        if let Some(Shut {
+            why: Why::Broken { probe, .. },
+            ..
+        }) = self.shut.get_mut(gate)
+        {
+            *probe = Probe::DueAt(at);
+        }
+    }
+
     /// What has come due at one of the gates; ask again until `None`.
     pub fn due(&mut self, now: Moment) -> Option<GateDue> {
         let gate = self
@@ -185,6 +196,13 @@ impl Gates {
                 })
             }
         }
+    }
+
+    /// Those that refused something, and have not worked since.
+    pub fn broken(&self) -> impl Iterator<Item = &Gate> {
+        let broken = self.shut.iter();
+        let broken = broken.filter(|(_, shut)| matches!(shut.why, Why::Broken { .. }));
+        broken.map(|(gate, _)| gate)
     }
 
     /// All that are not simply open, tokens first.

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::wire::RunStatus;
 use crate::clock::{Boottime, Moment};
@@ -39,7 +39,9 @@ pub struct Followed {
 pub struct Following {
     pub run: Arc<Run>,
     pub status: RunStatus,
-    /// When it was first seen in this status; for a run of the process before, on that one's clock.
+    /// By the clock as it is: both move when it is set.
+    pub accepted_at: Timestamp,
+    /// When it was first seen in this status.
     pub since: Timestamp,
     /// Looks since the status changed.
     looks: u32,
@@ -151,6 +153,14 @@ impl Followed {
         self.look_within(key, pause.max(at_least), now);
     }
 
+    /// The wall clock was set: what has passed of each deadline stays as long as it was.
+    pub fn clock_stepped(&mut self, by: SignedDuration) {
+        for following in self.runs.values_mut() {
+            following.accepted_at = moved(following.accepted_at, by);
+            following.since = moved(following.since, by);
+        }
+    }
+
     /// Gives it up.
     pub fn end(&mut self, key: &IdempotencyKey) -> Option<Following> {
         let following = self.runs.remove(key)?;
@@ -174,9 +184,14 @@ impl Followed {
     }
 }
 
+fn moved(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(at)
+}
+
 impl Following {
     pub fn new(run: Arc<Run>, status: RunStatus, since: Timestamp) -> Self {
         Self {
+            accepted_at: run.accepted_at,
             run,
             status,
             since,

@@ -21,6 +21,10 @@ pub enum Refused {
     )]
     Skipped,
     #[error(
+        "nothing was ever sent of it, since its text could not be rendered; mend the file, then `triggerd trigger`"
+    )]
+    NeverSent,
+    #[error(
         "an attempt of more than 24 h ago may have been queued, and the API may have forgotten its key by now: look at \
          the destination first, then add `--force`"
     )]
@@ -33,6 +37,7 @@ pub enum Refused {
 /// If it may not, and why.
 pub fn may_redeliver(
     verdict: Option<Verdict>,
+    attempts: usize,
     unknown_since: Option<Timestamp>,
     force: bool,
     now: Timestamp,
@@ -41,6 +46,7 @@ pub fn may_redeliver(
         None => Err(Refused::Open),
         Some(Verdict::Accepted) => Err(Refused::Accepted),
         Some(Verdict::Skipped(_)) => Err(Refused::Skipped),
+        Some(Verdict::Rejected) if attempts == 0 => Err(Refused::NeverSent),
         Some(Verdict::Rejected | Verdict::Expired) => {
             let forgotten =
                 unknown_since.is_some_and(|at| now.duration_since(at) > KEY_IS_SAFE_FOR);
@@ -65,7 +71,7 @@ mod tests {
     fn s25_only_what_was_rejected_or_expired_is_delivered_again() {
         #[track_caller]
         fn check(verdict: Option<Verdict>, expected: Result<(), Refused>) {
-            assert_eq!(may_redeliver(verdict, None, false, at(0)), expected);
+            assert_eq!(may_redeliver(verdict, 1, None, false, at(0)), expected);
         }
         check(Some(Verdict::Rejected), Ok(()));
         check(Some(Verdict::Expired), Ok(()));
@@ -75,12 +81,14 @@ mod tests {
             Err(Refused::Skipped),
         );
         check(None, Err(Refused::Open));
+        let never_sent = may_redeliver(Some(Verdict::Rejected), 0, None, true, at(0));
+        assert_eq!(never_sent, Err(Refused::NeverSent));
     }
 
     #[test]
     fn s25_after_a_day_an_unknown_outcome_wants_force() {
         let expired = Some(Verdict::Expired);
-        let of = |unknown_since, force| may_redeliver(expired, unknown_since, force, at(25));
+        let of = |unknown_since, force| may_redeliver(expired, 1, unknown_since, force, at(25));
         assert_eq!(of(Some(at(1)), false), Ok(()));
         assert_eq!(of(Some(at(0)), false), Err(Refused::KeyMayBeForgotten));
         assert_eq!(of(Some(at(0)), true), Ok(()));

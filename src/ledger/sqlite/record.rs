@@ -114,7 +114,7 @@ impl<'a> Recording<'a> {
         match fact {
             Fact::WrittenAhead(delivery) => return self.write_ahead(delivery),
             Fact::Withdrawn(delivery) => self.withdraw(&delivery.idempotency_key)?,
-            Fact::Reopened(delivery) => self.reopened(delivery)?,
+            Fact::Reopened(delivery) => return self.reopened(delivery),
             Fact::Attempted(attempt) => self.attempted(attempt)?,
             Fact::Ended(ending) => self.ended(ending)?,
             Fact::Run(report) => self.run(report)?,
@@ -191,15 +191,20 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    fn reopened(&mut self, delivery: &Delivery) -> rusqlite::Result<()> {
+    /// Only what ended without acceptance: a redelivery that was asked for twice comes too late.
+    fn reopened(&mut self, delivery: &Delivery) -> rusqlite::Result<Written> {
         let key = delivery.idempotency_key.as_str();
-        self.connection
+        let replaced = self
+            .connection
             .prepare_cached(
                 "INSERT INTO former_verdicts
                  SELECT id, position, verdict, reason, ended_at, detail FROM deliveries
-                 WHERE idempotency_key = ?1 AND verdict IS NOT NULL",
+                 WHERE idempotency_key = ?1 AND verdict IN ('rejected', 'expired')",
             )?
             .execute([key])?;
+        if replaced == 0 {
+            return Ok(Written::KeyIsKnown);
+        }
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET verdict = NULL, reason = NULL, ended_at = NULL, detail = NULL,
@@ -212,7 +217,7 @@ impl<'a> Recording<'a> {
                 At(delivery.deadline_at)
             ])?;
         self.marks.happened(delivery.opened_at);
-        Ok(())
+        Ok(Written::Yes)
     }
 
     fn attempted(&mut self, attempt: &Attempt) -> rusqlite::Result<()> {
@@ -483,6 +488,12 @@ impl<'a> Recording<'a> {
                   WHERE schedule = name AND origin = 'schedule' AND verdict = 'accepted'
                       AND scheduled_at <= ?1), ?1)
              WHERE covered_until > ?1",
+            [At(to)],
+        )?;
+        // Else a run would count as active until the time that the clock showed by mistake.
+        self.connection.execute(
+            "UPDATE runs SET accepted_at = min(accepted_at, ?1), since = min(since, ?1)
+             WHERE ended_at IS NULL",
             [At(to)],
         )?;
         self.marks.settled_until = self.marks.settled_until.map(|it| it.min(to));

@@ -69,7 +69,8 @@ impl Agenda {
         }
         if trigger_works {
             self.mend(&trigger, now);
-        } else if !matches!(answer.outcome, Outcome::TriggerRefused) {
+        } else {
+            // A refusal that breaks it down anew finds it so, and counts nothing twice.
             self.gates.probe_failed(&trigger, now);
         }
     }

@@ -104,7 +104,17 @@ impl Agenda {
     /// A person asks for one delivery now, whether or not the schedule is in force. It passes gates,
     /// and never moves the window.
     pub fn trigger(&mut self, schedule: &Schedule, now: Moment) -> (Arc<Delivery>, Vec<Action>) {
-        let occurrence = Occurrence::manual(&schedule.id, now.wall);
+        // Two in one millisecond would be one occurrence.
+        let mut at = now.wall;
+        let mut occurrence = Occurrence::manual(&schedule.id, at);
+        let is_open = |occurrence: &Occurrence| {
+            let key = occurrence.idempotency_key(&self.namespace, &schedule.target.trigger_id);
+            self.open.contains_key(&key)
+        };
+        while is_open(&occurrence) {
+            at = later(at, Duration::from_millis(1));
+            occurrence = Occurrence::manual(&schedule.id, at);
+        }
         let window = self.window(schedule, now.wall);
         let (delivery, error) = Delivery::freeze(
             schedule,
@@ -148,7 +158,8 @@ impl Agenda {
         if delivery.occurrence.origin == Origin::Schedule {
             self.coverage(id, |coverage| coverage.reopen(delivery.window));
         }
-        let mut open = Open::new(delivery, true, now);
+        // Sent once the ledger has it open again: else a crash would leave the old verdict over a call.
+        let mut open = Open::new(delivery, false, now);
         open.attempts = ended.attempts;
         open.outcome_unknown = ended.outcome_unknown;
         self.open_delivery(open, now);
@@ -256,7 +267,8 @@ impl Agenda {
         let delivery = open.delivery.clone();
         let schedule = self.schedule(&delivery.occurrence.schedule);
         let within = schedule.and_then(|schedule| schedule.policies.expect.accepted_within);
-        let overdue_at = within.map(|within| later(delivery.due_at, within));
+        let expected_from = delivery.due_at.max(delivery.opened_at);
+        let overdue_at = within.map(|within| later(expected_from, within));
         if let Some(at) = overdue_at.filter(|at| *at > self.left_off_at)
             && let Some(open) = self.open.get_mut(key)
         {
@@ -339,6 +351,8 @@ impl Agenda {
     pub(super) fn end_waiting(&mut self, id: &ScheduleId, why: Skip, now: Moment) {
         for key in self.of_schedule(id) {
             match self.open.get_mut(&key) {
+                // A person asked for it, whatever becomes of the file.
+                Some(open) if open.is_manual() => {}
                 Some(open) if matches!(open.state, State::Trying) => open.doomed = Some(why),
                 Some(_) => self.end(&key, Verdict::Skipped(why), None, now),
                 None => {}

@@ -300,6 +300,7 @@ impl Agenda {
                 Change::Remove(id) => self.remove(&id, now),
             }
         }
+        self.give_up_left_triggers(now);
         self.set_resumes();
         self.due(now)
     }
@@ -414,6 +415,7 @@ impl Agenda {
         self.last = now;
         if by.abs() >= STEP {
             self.say(Notice::ClockStepped { by });
+            self.runs.clock_stepped(by);
         }
         if let Some(hold) = &self.hold {
             if now.wall < hold.newest && now.boot < hold.until {

@@ -150,8 +150,7 @@ impl Agenda {
         let mut runs = self.runs.of_schedule(&schedule.id);
         others.any(may_run)
             || runs.any(|it| {
-                it.status != RunStatus::Completed
-                    && later(it.run.accepted_at, stuck_after) > now.wall
+                it.status != RunStatus::Completed && later(it.accepted_at, stuck_after) > now.wall
             })
     }
 
@@ -168,8 +167,9 @@ impl Agenda {
         policy == OverlapPolicy::Skip
     }
 
-    /// Puts the delivery in its schedule's queue of one, where a run is still active. The newest stays.
-    pub(super) fn is_queued(&mut self, key: &IdempotencyKey, now: Moment) -> bool {
+    /// Where a run is still active, a delivery that was never sent is skipped, or put in its schedule's queue
+    /// of one, by the policy. The newest stays.
+    pub(super) fn makes_way(&mut self, key: &IdempotencyKey, now: Moment) -> bool {
         let Some(open) = self.open.get(key).filter(|open| !open.is_manual()) else {
             return false;
         };
@@ -180,10 +180,17 @@ impl Agenda {
         let Some(schedule) = self.schedule(&id).cloned() else {
             return false;
         };
-        if schedule.policies.overlap.policy != OverlapPolicy::Queue
+        let policy = schedule.policies.overlap.policy;
+        let is_sent = self.open.get(key).is_some_and(|open| open.attempts > 0);
+        if policy == OverlapPolicy::Allow
+            || (policy == OverlapPolicy::Skip && is_sent)
             || !self.is_active(&schedule, Some(key), now)
         {
             return false;
+        }
+        if policy == OverlapPolicy::Skip {
+            self.end(key, Verdict::Skipped(Skip::Overlap), None, now);
+            return true;
         }
         let other = self.queue.get(&id).filter(|other| *other != key).cloned();
         let other_is_newer = other.as_ref().is_some_and(|other| {
@@ -262,9 +269,10 @@ impl Agenda {
             return;
         };
         let run = following.run.clone();
-        if later(run.accepted_at, LONGEST_RUN) <= now.wall {
+        if later(following.accepted_at, LONGEST_RUN) <= now.wall {
             return self.end_run(key, RunEnd::Lost(Lost::TooLong), now);
         }
+        let accepted_at = following.accepted_at;
         let deadlines = self.deadlines_of(following);
         for (overdue, at) in deadlines.iter().flatten() {
             if *at <= now.wall
@@ -279,7 +287,7 @@ impl Agenda {
         }
         let stuck_at = self
             .schedule(&run.occurrence.schedule)
-            .map(|schedule| later(run.accepted_at, schedule.policies.overlap.stuck_after));
+            .map(|schedule| later(accepted_at, schedule.policies.overlap.stuck_after));
         if stuck_at.is_some_and(|at| at <= now.wall) {
             self.release_queued(&run.occurrence.schedule, now);
         }
@@ -309,7 +317,7 @@ impl Agenda {
         });
         let end = expect
             .finished_within
-            .map(|within| (Overdue::End, later(following.run.accepted_at, within)));
+            .map(|within| (Overdue::End, later(following.accepted_at, within)));
         [approval, end]
     }
 
@@ -375,12 +383,14 @@ impl Agenda {
     }
 }
 
+/// At most an hour: a longer wait could only hide what the run does.
 fn asked(retry_after: Option<RetryAfter>, now: Moment) -> Duration {
-    match retry_after {
+    let asked = match retry_after {
         None => Duration::ZERO,
         Some(RetryAfter::Delay(delay)) => delay,
         Some(RetryAfter::At(at)) => {
             Duration::try_from(at.duration_since(now.wall)).unwrap_or(Duration::ZERO)
         }
-    }
+    };
+    asked.min(Duration::from_secs(3600))
 }

@@ -56,7 +56,7 @@ impl Agenda {
         }
         let was_in_force = self.entries.contains_key(&id) && self.is_in_force(&id);
         self.withdraw_prepared(&id);
-        if !schedule.enabled {
+        if !schedule.enabled && self.is_in_force(&id) {
             self.cease(&id, now);
         }
         let from_now_on = self.latest_seen(now);

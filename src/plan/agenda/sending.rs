@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::deliveries::{Pace, State};
-use super::{Action, Agenda, AtBoot};
+use super::{Action, Agenda, AtBoot, Notice};
 use crate::clock::Moment;
 use crate::plan::breaker::{Gate, GateDue, Waiting};
 use crate::plan::catch_up::LATE;
@@ -24,7 +24,7 @@ impl Agenda {
         if !open.written
             || self.is_paused(key, now)
             || self.is_held(key)
-            || self.is_queued(key, now)
+            || self.makes_way(key, now)
         {
             return;
         }
@@ -130,7 +130,7 @@ impl Agenda {
         while self.slots.is_free()
             && let Some((_, key)) = self.sendable.pop_first()
         {
-            if !self.is_paused(&key, now) && !self.is_held(&key) {
+            if !self.is_paused(&key, now) && !self.is_held(&key) && !self.makes_way(&key, now) {
                 self.take_slot(&key, now);
             }
         }
@@ -151,18 +151,7 @@ impl Agenda {
         while let Some(due) = self.gates.due(now) {
             match due {
                 GateDue::Open(waiting) => self.release(waiting, now),
-                GateDue::LetThrough((_, key))
-                    if self.slots.is_free() && !self.is_paused(&key, now) =>
-                {
-                    self.take_slot(&key, now);
-                }
-                GateDue::LetThrough((_, key)) => {
-                    if let Some(open) = self.open.get(&key) {
-                        let gate = Gate::Trigger(open.delivery.target.trigger_id.clone());
-                        self.gates.probe_failed(&gate, now);
-                        self.hold(&key, gate);
-                    }
-                }
+                GateDue::LetThrough((_, key)) => self.let_through(&key, now),
                 GateDue::ProbeToken(token, (_, key)) => {
                     if let Some(open) = self.open.get(&key) {
                         self.actions.push(Action::ProbeToken {
@@ -172,6 +161,58 @@ impl Agenda {
                     }
                 }
             }
+        }
+    }
+
+    /// One delivery is to find out whether its trigger works again.
+    fn let_through(&mut self, key: &IdempotencyKey, now: Moment) {
+        let Some(open) = self.open.get(key) else {
+            return;
+        };
+        let gate = Gate::Trigger(open.delivery.target.trigger_id.clone());
+        if now.boot >= open.deadline {
+            self.end(key, Verdict::Expired, None, now);
+            self.gates.probe_at(&gate, now.boot);
+        } else if self.is_paused(key, now) {
+            // Another one may find out.
+            self.gates.probe_at(&gate, now.boot);
+        } else if self.slots.is_free() {
+            self.take_slot(key, now);
+        } else {
+            self.gates.probe_failed(&gate, now);
+            self.hold(key, gate);
+        }
+    }
+
+    /// What waits behind a trigger that no schedule names any more is rejected, and its breaker goes
+    /// (DESIGN.md 9).
+    pub(super) fn give_up_left_triggers(&mut self, now: Moment) {
+        let entries = &self.entries;
+        let is_left = |gate: &Gate| match gate {
+            Gate::Token(_) => false,
+            Gate::Trigger(trigger) => entries
+                .values()
+                .all(|entry| entry.schedule.target.trigger_id != *trigger),
+        };
+        let left: Vec<Gate> = self
+            .gates
+            .broken()
+            .filter(|gate| is_left(gate))
+            .cloned()
+            .collect();
+        for gate in left {
+            for (_, key) in self.gates.mend(&gate).unwrap_or_default() {
+                let Some(open) = self.open.get_mut(&key) else {
+                    continue;
+                };
+                open.state = State::Sendable;
+                let name = open.delivery.occurrence.schedule.clone();
+                let detail = format!(
+                    "no schedule names its trigger id any more; `triggerd trigger {name}` wakes the agent that is named now"
+                );
+                self.end(&key, Verdict::Rejected, Some(detail), now);
+            }
+            self.say(Notice::BreakerClosed { gate, waiting: 0 });
         }
     }
 }

@@ -304,7 +304,10 @@ impl World {
                     it.progress.word()
                 ));
             }
-            Fact::Reopened(delivery) => self.tell(format!("reopen {}", label(&delivery))),
+            Fact::Reopened(delivery) => {
+                self.tell(format!("reopen {}", label(&delivery)));
+                return self.agenda.written(&delivery, self.now);
+            }
             Fact::Paused { scope, .. } => self.tell(format!("paused {scope:?}")),
             Fact::Resumed { scope, how, .. } => {
                 self.tell(format!("resumed {scope:?} {}", how.word()));
@@ -1118,4 +1121,83 @@ fn nothing_due_is_no_wake_up() {
         Some("2026-11-24T08:59:55Z".parse().unwrap())
     );
     assert_eq!(world.agenda.open_deliveries(), 0);
+}
+
+#[test]
+fn a_probe_whose_delivery_ends_by_itself_is_followed_by_another() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.put(schedule("b", "1 9 * * *"));
+    world.always = Some(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T09:00:30Z");
+    world.always = None;
+    world.holds_answers = true;
+    world.live_until("2026-11-23T09:01:10Z");
+    world.remove("a");
+    world.holds_answers = false;
+    world.answer_held(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 broken Trigger(agtch_1)
+    23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:01:10 skipped a-20261123T0900: removed
+    23T09:06:10 send b-20261123T0901 #1 (09:01-09:01 missed 0)
+    23T09:06:10 mended Trigger(agtch_1), 0 waited
+    23T09:06:10 accepted b-20261123T0901
+    ");
+}
+
+#[test]
+fn what_waits_behind_a_trigger_that_nobody_names_any_more_is_rejected() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.always = Some(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T09:00:30Z");
+    world.always = None;
+    let mut other = schedule("a", "0 9 * * *");
+    other.target.trigger_id = TriggerId::parse("agtch_2").unwrap();
+    world.put(other);
+    world.live_until("2026-11-24T09:00:30Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 broken Trigger(agtch_1)
+    23T09:00:30 rejected a-20261123T0900
+    23T09:00:30 mended Trigger(agtch_1), 0 waited
+    24T09:00:00 send a-20261124T0900 #1 (09:00-09:00 missed 1)
+    24T09:00:00 accepted a-20261124T0900
+    ");
+}
+
+#[test]
+fn two_triggers_by_hand_in_one_millisecond_are_two_deliveries() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    let it = schedule("a", "0 9 * * *");
+    world.holds_answers = true;
+    for _ in 0..2 {
+        let (_, actions) = world.agenda.trigger(&it, world.now);
+        world.act(actions);
+    }
+    assert_eq!(world.held.len(), 2);
+    assert_ne!(world.held[0].idempotency_key, world.held[1].idempotency_key);
+}
+
+#[test]
+fn what_a_person_asked_of_a_disabled_schedule_goes_on_over_its_edits() {
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    let mut off = schedule("a", "0 9 * * *");
+    off.enabled = false;
+    world.put(off.clone());
+    world.always = Some(failed());
+    let (_, actions) = world.agenda.trigger(&off, world.now);
+    world.act(actions);
+    off.description = "edited".into();
+    world.always = None;
+    world.put(off);
+    world.live_until("2026-11-23T08:40:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T08:30:00 send a-manual-20261123T083000.000Z #1 (09:00-08:30 missed 0)
+    23T08:30:02 send a-manual-20261123T083000.000Z #2 (09:00-08:30 missed 0)
+    23T08:30:02 accepted a-manual-20261123T083000.000Z
+    ");
 }

@@ -181,3 +181,45 @@ fn s25_a_redelivery_has_the_same_key_and_bytes_and_fills_the_hole() {
     23T10:00:00 accepted a-20261123T1000
     ");
 }
+
+#[test]
+fn a_paused_delivery_leaves_the_breakers_probe_to_another() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.put(schedule("b", "1 9 * * *"));
+    world.always = Some(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T09:01:30Z");
+    world.pause(Some("a"), None);
+    world.always = None;
+    world.live_until("2026-11-23T09:10:00Z");
+    world.resume(Some("a"));
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 broken Trigger(agtch_1)
+    23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:01:30 paused Schedule(a)
+    23T09:06:00 send b-20261123T0901 #1 (09:01-09:01 missed 0)
+    23T09:06:00 mended Trigger(agtch_1), 0 waited
+    23T09:06:00 accepted b-20261123T0901
+    23T09:10:00 resumed Schedule(a) by hand
+    23T09:10:00 send a-20261123T0900 #3 (09:00-09:00 missed 0)
+    23T09:10:00 accepted a-20261123T0900
+    ");
+}
+
+#[test]
+fn s25_a_redelivery_is_sent_once_the_ledger_has_it_open_again() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.always = Some(Outcome::Rejected);
+    world.live_until("2026-11-23T09:30:00Z");
+    let ended = OpenDelivery {
+        delivery: world.ended.last().unwrap().clone(),
+        attempts: 1,
+        retry_at: None,
+        outcome_unknown: false,
+    };
+    let actions = world.agenda.redeliver(ended, world.now).unwrap();
+    let is_attempt = |action: &Action| matches!(action, Action::Attempt { .. });
+    assert!(!actions.iter().any(is_attempt), "{actions:?}");
+}

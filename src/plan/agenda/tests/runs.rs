@@ -341,3 +341,50 @@ fn a_delivery_that_is_not_accepted_in_time_is_told_of_and_goes_on() {
     23T09:01:20 accepted a-20261123T0900
     ");
 }
+
+#[test]
+fn s18_a_set_clock_makes_no_run_older_or_younger() {
+    let mut world = World::at("2026-12-23T08:59:00Z");
+    world.always = with_run();
+    world.run = is("in_progress");
+    let mut skip = with_overlap("a", "0 * * * *", OverlapPolicy::Skip);
+    skip.policies.overlap.stuck_after = Duration::from_secs(2 * 3600);
+    world.put(skip);
+    world.live_until("2026-12-23T09:30:00Z");
+    world.set_clock("2026-11-23T09:30:00Z");
+    world.story();
+    world.live_until("2026-11-23T11:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T10:00:00 withdraw a-20261123T100000Z
+    23T10:00:00 skipped 23T10:00..23T10:00 x1: overlap
+    23T11:00:00 send a-20261123T110000Z #1 (09:00-11:00 missed 1)
+    23T11:00:00 accepted a-20261123T110000Z
+    23T11:00:00 run a-20261123T110000Z queued
+    23T11:00:05 run a-20261123T110000Z in_progress
+    ");
+}
+
+#[test]
+fn s23_of_a_catch_up_under_skip_one_is_sent_at_a_time() {
+    let mut world = World::restarted(
+        "2026-11-23T12:10:00Z",
+        remembered("a", "2026-11-23T09:30:00Z"),
+    );
+    world.always = with_run();
+    world.run = is("in_progress");
+    let mut all = with_overlap("a", "0 * * * *", OverlapPolicy::Skip);
+    all.policies.missed.catch_up = CatchUp::All {
+        at_most: 10,
+        spacing: Duration::from_secs(10),
+    };
+    world.put(all);
+    world.live_until("2026-11-23T12:20:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T12:10:00 send a-20261123T100000Z #1 (09:30-10:00 missed 0)
+    23T12:10:00 accepted a-20261123T100000Z
+    23T12:10:00 run a-20261123T100000Z queued
+    23T12:10:00 skipped a-20261123T110000Z: overlap
+    23T12:10:00 skipped a-20261123T120000Z: overlap
+    23T12:10:05 run a-20261123T100000Z in_progress
+    ");
+}
