@@ -417,40 +417,6 @@ fn after_a_step_back_what_was_accepted_later_covers_nothing_before_it() {
 }
 
 #[test]
-fn what_has_a_delivery_is_not_counted_among_the_skipped() {
-    let state = State::new();
-    let skipped = |first, last, count| {
-        Fact::Skipped(Skipped {
-            schedule: id("a"),
-            why: Skip::Missed,
-            first: at(first),
-            last: at(last),
-            count,
-            at: at("12:10:00"),
-        })
-    };
-    let mut facts = vec![began(), Fact::WrittenAhead(delivery(9))];
-    facts.extend(accepted(&delivery(9)));
-    facts.push(skipped("09:00:00", "09:00:00", 1));
-    facts.push(skipped("08:00:00", "12:00:00", 5));
-    state.record(facts);
-    let all = Filter {
-        schedule: None,
-        limit: 10,
-    };
-    let reader = Reader::open(state.path()).unwrap();
-    let entries = reader.history(&all).unwrap();
-    let counts: Vec<_> = entries
-        .into_iter()
-        .filter_map(|entry| match entry {
-            Entry::Skip(it) => Some(it.skipped.count),
-            Entry::Delivery(_) => None,
-        })
-        .collect();
-    assert_eq!(counts, [4]);
-}
-
-#[test]
 fn after_a_step_back_a_schedule_owes_what_comes_again_from_before_it_began() {
     let state = State::new();
     state.record(vec![began(), Fact::Rewound { to: at("07:10:00") }]);

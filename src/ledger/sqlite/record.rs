@@ -326,14 +326,7 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// An occurrence gets one verdict: one that has a delivery, from before a step of the clock or a
-    /// kill, is not counted.
     fn skipped(&mut self, skipped: &Skipped) -> rusqlite::Result<()> {
-        self.marks.happened(skipped.at);
-        let count = skipped.count.saturating_sub(self.delivered(skipped)?);
-        if count == 0 {
-            return Ok(());
-        }
         let position = self.marks.next_position();
         if let Some(same) = self.row_that_grows(skipped)? {
             self.connection
@@ -345,7 +338,7 @@ impl<'a> Recording<'a> {
                     same,
                     position,
                     At(skipped.last),
-                    Count(count),
+                    Count(skipped.count),
                     At(skipped.at)
                 ])?;
         } else {
@@ -357,29 +350,12 @@ impl<'a> Recording<'a> {
                     skipped.why.word(),
                     At(skipped.first),
                     At(skipped.last),
-                    Count(count),
+                    Count(skipped.count),
                     At(skipped.at)
                 ])?;
         }
+        self.marks.happened(skipped.at);
         Ok(())
-    }
-
-    /// How many occurrences of the stretch have a delivery.
-    fn delivered(&self, skipped: &Skipped) -> rusqlite::Result<u64> {
-        self.connection
-            .prepare_cached(
-                "SELECT count(*) FROM deliveries
-                 WHERE schedule = ?1 AND scheduled_at BETWEEN ?2 AND ?3 AND origin = 'schedule'",
-            )?
-            .query_row(
-                params![
-                    skipped.schedule.as_str(),
-                    At(skipped.first),
-                    At(skipped.last)
-                ],
-                |row| row.get::<_, Count>(0),
-            )
-            .map(|count| count.0)
     }
 
     /// The schedule's newest skips, if these are alike and follow on them with no delivery in between.
