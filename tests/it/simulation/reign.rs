@@ -16,6 +16,8 @@ pub(super) struct Reign {
     pub sketch: Arc<Sketch>,
     pub from: Nanos,
     pub to: Nanos,
+    /// Since when a process knows of it.
+    pub known_from: Nanos,
     /// `false`: what was not recorded at a kill leaves it open.
     pub sure: bool,
 }
@@ -59,6 +61,8 @@ pub(super) fn reigns(journal: &Journal) -> Vec<Reign> {
                     sketch: sketch.clone(),
                     from,
                     to,
+                    // The start that found another file reckons with it from where all was settled.
+                    known_from: if sure { from } else { life.from },
                     sure,
                 });
             };

@@ -85,6 +85,7 @@ pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
         sketch,
         from,
         to,
+        known_from,
         sure,
     } in reigns
     {
@@ -109,7 +110,7 @@ pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
                     cases[*before].repassed |= repassed;
                     again = Some(*before);
                 }
-                let Some(seen_at) = reign::awake(journal, passed_at) else {
+                let Some(seen_at) = reign::awake(journal, passed_at.max(known_from)) else {
                     continue;
                 };
                 if journal.wall(seen_at) < at * SECOND {
@@ -275,9 +276,11 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
             let mut by = end;
             if end > deadline - 2 * SECOND {
                 may = true;
+                // Where nobody is there at the deadline the next start holds its clock against it.
+                let heard = reign::awake(journal, deadline).unwrap_or(deadline);
                 // What the ledger doesn't say is settled is opened anew by the next start.
                 if !reign::is_opened_anew(journal, case.scheduled(), case.seen_at)
-                    && !stepped(deadline)
+                    && !stepped(heard)
                     && !reign::is_blurred(journal, case.seen_at)
                 {
                     by = end.min(deadline);
