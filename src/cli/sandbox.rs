@@ -100,8 +100,9 @@ fn greeting(base_url: &str, root_url: &str) -> String {
 # for the shell
 export WORKSPACE_AGENT_TRIGGER_ID={trigger_id}
 export WORKSPACE_AGENT_ACCESS_TOKEN={token}
+export TRIGGERD_API_BASE_URL={base_url}
 
-# for triggerd.toml
+# the same for triggerd.toml
 [api]
 base_url = \"{base_url}\"
 
@@ -189,8 +190,9 @@ mod tests {
         # for the shell
         export WORKSPACE_AGENT_TRIGGER_ID=agtch_5a6d0b0c1e2f48739a4b5c6d7e8f9012
         export WORKSPACE_AGENT_ACCESS_TOKEN=at-sandbox
+        export TRIGGERD_API_BASE_URL=http://127.0.0.1:8787/v1
 
-        # for triggerd.toml
+        # the same for triggerd.toml
         [api]
         base_url = "http://127.0.0.1:8787/v1"
 
