@@ -36,20 +36,23 @@ impl Store {
         &mut self,
         now: Timestamp,
     ) -> Result<Remembered, LedgerError> {
-        self.forget_ahead_of = Some(now);
-        let remembered = self.read_all(now);
+        // Where the clock stands before what was seen, whatever is ahead of it may have been sent.
+        let is_behind = self.marks.newest.is_some_and(|newest| newest > now);
+        let forget_ahead_of = if is_behind { Timestamp::MAX } else { now };
+        self.forget_ahead_of = Some(forget_ahead_of);
+        let remembered = self.read_all(now, forget_ahead_of);
         remembered
             .map_err(|error| unreadable(self.path.as_deref().unwrap_or("memory".as_ref()), &error))
     }
 
-    fn read_all(&self, now: Timestamp) -> rusqlite::Result<Remembered> {
+    fn read_all(&self, now: Timestamp, forget_ahead_of: Timestamp) -> rusqlite::Result<Remembered> {
         let mut schedules = self.schedules()?;
-        self.add_spans(&mut schedules, now)?;
+        self.add_spans(&mut schedules, forget_ahead_of)?;
         Ok(Remembered {
             settled_until: self.marks.settled_until,
             newest: self.marks.newest,
             schedules,
-            open: self.open_deliveries(now)?,
+            open: self.open_deliveries(forget_ahead_of)?,
             pauses: self.pauses()?,
             runs: self.followed_runs()?,
             accepted: self.accepted_since(now.checked_sub(LONGEST_DAY).unwrap_or(now))?,

@@ -229,8 +229,8 @@ impl Agenda {
         let mut open = Open::new(remembered.delivery, true, now);
         open.attempts = remembered.attempts;
         // The process before may have ended with a call under way.
-        open.outcome_unknown =
-            remembered.outcome_unknown || (waits_until.is_none() && due_at <= latest_seen);
+        open.outcome_unknown = remembered.outcome_unknown
+            || (waits_until.is_none() && (due_at <= latest_seen || self.hold.is_some()));
         self.open_delivery(open, now);
         if fires_when_due {
             self.wait_out_jitter(&key);

@@ -451,7 +451,8 @@ impl Agenda {
     fn take_up_left_over(&mut self, id: &ScheduleId, open: OpenDelivery, now: Moment) {
         let delivery = open.delivery.clone();
         let scheduled_at = delivery.occurrence.scheduled_at;
-        if scheduled_at > self.latest_seen(now) {
+        // Where the clock stands before what was seen, it may have been sent all the same.
+        if scheduled_at > now.wall && self.hold.is_none() {
             // Its time is still to come: the version in force then writes it ahead anew.
             self.coverage(id, |coverage| coverage.withdraw(delivery.window));
             return self.record(Fact::Withdrawn(delivery));

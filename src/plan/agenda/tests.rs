@@ -909,9 +909,8 @@ fn s18_what_was_written_ahead_before_a_step_back_over_a_restart_fires_at_its_tim
     world.live_until("2026-11-23T10:00:00Z");
     insta::assert_snapshot!(world.story(), @"
     23T07:00:00 clock held
-    23T07:00:00 withdraw a-20261123T0900
     23T07:10:00 clock released
-    23T09:00:00 send a-20261123T0900 #1 (08:59-09:00 missed 0)
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
     23T09:00:00 accepted a-20261123T0900
     ");
 }
