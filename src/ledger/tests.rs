@@ -764,3 +764,25 @@ fn a_run_is_remembered_until_it_has_ended() {
         })
     );
 }
+
+#[test]
+fn what_was_written_ahead_before_a_step_back_over_a_restart_is_kept_with_its_bytes() {
+    let state = State::new();
+    state.record(vec![
+        began(),
+        Fact::WrittenAhead(delivery(9)),
+        Fact::SettledUntil(at("08:59:55")),
+    ]);
+    // A clock that stands before what was seen: it may have been sent.
+    let (ledger, remembered, _receipts) = state.open("07:00:00");
+    assert_eq!(remembered.open[0].delivery, delivery(9));
+    ledger.append(vec![Fact::Rewound { to: at("07:10:00") }]);
+    ledger.close().unwrap();
+    // And still after the next start, under a clock that is behind no more.
+    let open = state.remembered("07:20:00").open;
+    assert_eq!(open.len(), 1);
+    assert_eq!(
+        (&open[0].delivery, open[0].outcome_unknown),
+        (&delivery(9), true)
+    );
+}

@@ -466,6 +466,11 @@ impl<'a> Recording<'a> {
              WHERE covered_until > ?1",
             [At(to)],
         )?;
+        // What was written ahead by the old clock may have been sent by it: no later start forgets it.
+        self.connection.execute(
+            "UPDATE deliveries SET outcome_unknown = 1 WHERE verdict IS NULL AND scheduled_at > ?1",
+            [At(to)],
+        )?;
         // Else a run would count as active until the time that the clock showed by mistake.
         self.connection.execute(
             "UPDATE runs SET accepted_at = min(accepted_at, ?1), since = min(since, ?1)
@@ -495,7 +500,7 @@ impl super::Store {
             .connection
             .prepare_cached(
                 "SELECT 1 FROM deliveries WHERE idempotency_key = ?1
-                 AND NOT (verdict IS NULL AND scheduled_at > ?2 AND attempts = 0)",
+                 AND NOT (verdict IS NULL AND scheduled_at > ?2 AND attempts = 0 AND outcome_unknown = 0)",
             )
             .and_then(|mut known| known.exists(params![key.as_str(), At(forgotten_after)]));
         known.unwrap_or(false)

@@ -23,7 +23,8 @@ use crate::schedule::ScheduleId;
 /// What was written ahead and never tried is, before its time comes, written ahead again.
 pub(super) fn forget_ahead_of(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     connection.execute(
-        "DELETE FROM deliveries WHERE verdict IS NULL AND scheduled_at > ?1 AND attempts = 0",
+        "DELETE FROM deliveries
+         WHERE verdict IS NULL AND scheduled_at > ?1 AND attempts = 0 AND outcome_unknown = 0",
         [At(now)],
     )?;
     Ok(())
@@ -102,7 +103,7 @@ impl Store {
         self.connection
             .prepare(
                 "SELECT * FROM deliveries
-                 WHERE verdict IS NULL AND NOT (scheduled_at > ?1 AND attempts = 0)
+                 WHERE verdict IS NULL AND NOT (scheduled_at > ?1 AND attempts = 0 AND outcome_unknown = 0)
                  ORDER BY scheduled_at, id",
             )?
             .query_map([At(now)], |row| {
@@ -191,7 +192,7 @@ pub(super) const SPANS: &str = "
     FROM schedules s CROSS JOIN deliveries d ON d.schedule = s.name
         AND d.scheduled_at > max(s.covered_until, s.began_at)
     WHERE d.origin = 'schedule' AND d.verdict IS NULL
-        AND NOT (d.scheduled_at > ?1 AND d.attempts = 0)
+        AND NOT (d.scheduled_at > ?1 AND d.attempts = 0 AND d.outcome_unknown = 0)
     UNION ALL
     SELECT s.name, iif(d.verdict = 'accepted', 'accepted', 'missed'),
         iif(d.verdict = 'accepted', d.window_start, d.window_end), d.window_end, 1

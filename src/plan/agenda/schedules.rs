@@ -452,7 +452,7 @@ impl Agenda {
         let delivery = open.delivery.clone();
         let scheduled_at = delivery.occurrence.scheduled_at;
         // Where the clock stands before what was seen, it may have been sent all the same.
-        if scheduled_at > now.wall && self.hold.is_none() {
+        if scheduled_at > now.wall && self.hold.is_none() && !open.outcome_unknown {
             // Its time is still to come: the version in force then writes it ahead anew.
             self.coverage(id, |coverage| coverage.withdraw(delivery.window));
             return self.record(Fact::Withdrawn(delivery));
