@@ -460,8 +460,17 @@ impl Agenda {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let still_owed = entry.next.is_some_and(|slot| slot.at == scheduled_at);
-        if still_owed {
+        // Written ahead by a clock that stood further on, it waits for its time to come again.
+        let is_ahead = scheduled_at > now.wall;
+        let slot = match is_ahead {
+            true => entry
+                .schedule
+                .recurrence
+                .next_after(just_before(scheduled_at)),
+            false => entry.next,
+        };
+        let still_owed = slot.is_some_and(|slot| slot.at == scheduled_at);
+        if still_owed && !is_ahead {
             entry.place = scheduled_at;
             entry.next = next_of(&entry.schedule, scheduled_at);
         }

@@ -1200,3 +1200,23 @@ fn what_a_person_asked_of_a_disabled_schedule_goes_on_over_its_edits() {
     23T08:30:02 accepted a-manual-20261123T083000.000Z
     ");
 }
+
+#[test]
+fn s18_what_a_clock_behind_had_written_ahead_outlives_a_second_restart() {
+    let daily = schedule("a", "0 9 * * *");
+    let mut remembered = left_at_nine(daily.clone(), "2026-11-21T07:10:00Z", 0);
+    for open in &mut remembered.open {
+        open.outcome_unknown = true;
+    }
+    let mut world = World::restarted("2026-11-21T08:00:00Z", remembered);
+    world.put(daily);
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    21T09:00:00 send a-20261121T0900 #1 (07:10-09:00 missed 0)
+    21T09:00:00 accepted a-20261121T0900
+    22T09:00:00 send a-20261122T0900 #1 (09:00-09:00 missed 0)
+    22T09:00:00 accepted a-20261122T0900
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T0900
+    ");
+}
