@@ -69,28 +69,6 @@ pub fn start<C: Clock>(
     }
 }
 
-/// Whether a file of the folder has an error by now.
-pub fn files<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Sign {
-    let mut broken = problems
-        .into_iter()
-        .filter(|problem| problem.severity == Severity::Error);
-    match broken.next() {
-        None => alert::good(Subject::Files),
-        Some(first) => alert::bad(
-            Subject::Files,
-            format!(
-                "{} has an error, and its last good version stays in force: {}{}",
-                first.path.display(),
-                first.message,
-                match broken.count() {
-                    0 => String::new(),
-                    more => format!(" (and {more} more)"),
-                }
-            ),
-        ),
-    }
-}
-
 impl Alerts {
     /// `heartbeat`: where the schedule that the fact is about sends its own.
     pub fn fact(&self, fact: &Fact, heartbeat: Option<&str>) {
@@ -109,6 +87,13 @@ impl Alerts {
             && let Some(sign) = Sign::of_notice(notice)
         {
             self.sign(sign);
+        }
+    }
+
+    /// The problems of all files as they are now; they are looked at only where somebody is told.
+    pub fn files<'a>(&self, problems: impl IntoIterator<Item = &'a Problem>) {
+        if self.signs.is_some() {
+            self.sign(of_files(problems));
         }
     }
 
@@ -142,6 +127,27 @@ impl Alerts {
             };
             clock.sleep_until(wake).await;
         }
+    }
+}
+
+fn of_files<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> Sign {
+    let mut broken = problems
+        .into_iter()
+        .filter(|problem| problem.severity == Severity::Error);
+    match broken.next() {
+        None => alert::good(Subject::Files),
+        Some(first) => alert::bad(
+            Subject::Files,
+            format!(
+                "{} has an error, and its last good version stays in force: {}{}",
+                first.path.display(),
+                first.message,
+                match broken.count() {
+                    0 => String::new(),
+                    more => format!(" (and {more} more)"),
+                }
+            ),
+        ),
     }
 }
 

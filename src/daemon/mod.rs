@@ -116,7 +116,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let mut agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
     agenda.bound(settings.ceilings.clone());
     let alerts = alerts::start(&settings.alerts, clock.clone(), &stop);
-    alerts.sign(alerts::files(&report.problems));
+    alerts.files(&report.problems);
     let mut engine = Engine::new(
         agenda,
         World {

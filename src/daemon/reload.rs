@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::token::{TokenId, TokenSource, Tokens, form_warning};
 use crate::clock::{Clock, Wake};
-use crate::daemon::alerts::{self, Alerts};
+use crate::daemon::alerts::Alerts;
 use crate::daemon::changes::Changes;
 use crate::daemon::chores::{self, Expiries, Told};
 use crate::daemon::event::Event;
@@ -112,9 +112,8 @@ impl<C: Clock> Reloader<C> {
         {
             let catalog = lock(&self.catalog);
             telemetry::loaded(&report, |path| catalog.text_of(path).map(str::to_owned));
+            self.alerts.files(catalog.problems());
         }
-        let sign = alerts::files(lock(&self.catalog).problems());
-        self.alerts.sign(sign);
         // Problems are shown too.
         self.told_of.tell();
         let may_read_others = !report.loaded.changes.is_empty() || !report.problems.is_empty();
