@@ -14,7 +14,6 @@ use crate::ledger::history::{
     Entry, Filter, Position, RecordedAttempt, RecordedDelivery, RecordedEnding, RecordedRun,
     RecordedSkip,
 };
-use crate::plan::delivery::Verdict;
 use crate::plan::occurrence::Origin;
 use crate::schedule::ScheduleId;
 
@@ -245,10 +244,7 @@ impl<'a> DeliveryRow<'a> {
             scheduled_at: delivery.occurrence.scheduled_at.to_string(),
             due_at: delivery.due_at.to_string(),
             verdict: ending.map_or("open", |ending| ending.verdict.word()),
-            reason: ending.and_then(|ending| match ending.verdict {
-                Verdict::Skipped(why) => Some(why.word()),
-                Verdict::Accepted | Verdict::Rejected | Verdict::Expired => None,
-            }),
+            reason: ending.and_then(|ending| ending.verdict.reason()),
             ended_at: ending.map(|ending| ending.at.to_string()),
             outcome_unknown: delivery.outcome_unknown,
             detail: ending.and_then(|ending| ending.detail.as_deref()),

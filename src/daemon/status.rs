@@ -9,7 +9,7 @@ use crate::api::wire::RunStatus;
 use crate::daemon::event::Standing;
 use crate::ledger::history::{Entry, RecordedDelivery};
 use crate::plan::agenda::{ScheduleNow, Snapshot};
-use crate::plan::breaker::{self, Gate};
+use crate::plan::breaker;
 use crate::plan::delivery::Verdict;
 use crate::plan::pause::{Pause, Scope};
 use crate::schedule::ScheduleId;
@@ -223,10 +223,7 @@ impl LastStatus {
             request_id: delivery.map(|delivery: &RecordedDelivery| delivery.request_id.to_string()),
             scheduled_at: entry.scheduled_at(),
             verdict: verdict.map_or("open", Verdict::word).to_owned(),
-            reason: match verdict {
-                Some(Verdict::Skipped(why)) => Some(why.word().to_owned()),
-                _ => None,
-            },
+            reason: verdict.and_then(Verdict::reason).map(str::to_owned),
             run: run.map(|run| run.status.clone()),
             result: run.and_then(|run| run.result.clone()),
         }
@@ -250,13 +247,9 @@ impl LastStatus {
 
 impl BreakerStatus {
     fn new(standing: &breaker::Standing) -> Self {
-        let (kind, of) = match &standing.gate {
-            Gate::Token(token) => ("token", token.to_string()),
-            Gate::Trigger(trigger) => ("trigger", trigger.to_string()),
-        };
         Self {
-            breaker: kind.to_owned(),
-            of,
+            breaker: standing.gate.kind().to_owned(),
+            of: standing.gate.to_string(),
             why: match standing.broken {
                 true => REFUSED,
                 false => "too many requests",

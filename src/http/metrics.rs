@@ -14,7 +14,6 @@ use super::desk::{Desk, Looked, Unwell};
 use crate::daemon::counts::{Count, Lateness, RUN_ENDS};
 use crate::daemon::event::Standing;
 use crate::daemon::office::Files;
-use crate::plan::breaker::Gate;
 use crate::plan::delivery::Skip;
 use crate::schedule::{Schedule, ScheduleId};
 
@@ -196,25 +195,21 @@ fn of_the_daemon(out: &mut Out, standing: &Standing, files: &Files) {
     let help = "Deliveries that wait behind a token or trigger; a series while that is refused, or asked for a pause.";
     out.family(name, "gauge", help);
     for gate in &agenda.gates {
-        let (breaker, of): (_, &dyn Display) = match &gate.gate {
-            Gate::Token(token) => ("token", token),
-            Gate::Trigger(trigger) => ("trigger", trigger),
-        };
         let why = match gate.broken {
             true => "refused",
             false => "too_many_requests",
         };
-        let labels: [(&str, &dyn Display); 3] = [("breaker", &breaker), ("of", of), ("why", &why)];
+        let labels: [(&str, &dyn Display); 3] = [
+            ("breaker", &gate.gate.kind()),
+            ("of", &gate.gate),
+            ("why", &why),
+        ];
         out.line(name, &labels, gate.waiting);
     }
     let name = "triggerd_paused";
     out.family(name, "gauge", "1 of each pause in force; `*` pauses all.");
     for (scope, _) in agenda.pauses.iter() {
-        let schedule: &dyn Display = match scope.schedule() {
-            Some(schedule) => schedule,
-            None => &"*",
-        };
-        out.line(name, &[("schedule", schedule)], 1);
+        out.line(name, &[("schedule", &scope.word())], 1);
     }
 }
 

@@ -2,6 +2,7 @@
 //! a pause (DESIGN.md 9). It knows which deliveries wait, not what they are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use jiff::Timestamp;
 
@@ -70,7 +71,25 @@ pub struct Standing {
     pub waiting: usize,
 }
 
+/// Which one: a token's name, or a trigger id.
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gate::Token(token) => token.fmt(f),
+            Gate::Trigger(trigger) => trigger.fmt(f),
+        }
+    }
+}
+
 impl Gate {
+    /// What it stands in front of, in the log and all answers: `token` or `trigger`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Gate::Token(_) => "token",
+            Gate::Trigger(_) => "trigger",
+        }
+    }
+
     pub fn of(target: &Target) -> [Gate; 2] {
         [
             Gate::Token(target.token.clone()),

@@ -228,6 +228,14 @@ impl Verdict {
             Verdict::Skipped(_) => "skipped",
         }
     }
+
+    /// Of `skipped`.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Verdict::Skipped(why) => Some(why.word()),
+            Verdict::Accepted | Verdict::Rejected | Verdict::Expired => None,
+        }
+    }
 }
 
 impl Skip {

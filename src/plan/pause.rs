@@ -40,6 +40,11 @@ impl Scope {
         }
     }
 
+    /// The schedule's name, or `*` for all: in the log and the metrics.
+    pub fn word(&self) -> &str {
+        self.schedule().map_or("*", ScheduleId::as_str)
+    }
+
     /// The schedule's name, or `None` for all.
     pub fn schedule(&self) -> Option<&ScheduleId> {
         match self {

@@ -18,7 +18,7 @@ use crate::plan::ceilings::Ceilings;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::cron::CronExpr;
 use crate::schedule::problem::Problem;
-use crate::schedule::resolve::{Agent, Context, problems_of_defaults};
+use crate::schedule::resolve::{Agent, Context, is_http, problems_of_defaults};
 use crate::schedule::{Limits, TriggerId};
 use crate::telemetry::LogFormat;
 use crate::toml_file::{Document, Field, list};
@@ -343,7 +343,7 @@ impl Resolver<'_> {
     /// It may hold a secret, and is quoted nowhere.
     fn address(&mut self, key: &str, field: &Option<Field<String>>) -> Option<Secret> {
         let field = field.as_ref()?;
-        if !field.value.starts_with("https://") && !field.value.starts_with("http://") {
+        if !is_http(&field.value) {
             self.error(
                 field.span.clone(),
                 format!("`{key}` is not an http address"),

@@ -11,12 +11,10 @@ use crate::api::wire::RunStatus;
 use crate::daemon::load::Report;
 use crate::ledger::Standing;
 use crate::plan::agenda::{Agenda, Notice};
-use crate::plan::breaker::Gate;
 use crate::plan::ceilings::Bounded;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
-use crate::plan::pause::Scope;
 use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport};
 use crate::render::{counted, line_and_column};
 use crate::schedule::ScheduleId;
@@ -57,13 +55,13 @@ impl Telemetry {
                 "redelivery: tried again with the same key"
             ),
             Fact::Paused { scope, pause } => info!(
-                schedule = scope_name(scope),
+                schedule = scope.word(),
                 until = pause.until.map(display),
                 reason = pause.reason.as_ref().map(display),
                 "paused: nothing is sent but by hand"
             ),
             Fact::Resumed { scope, how, .. } => {
-                info!(schedule = scope_name(scope), how = how.word(), "resumed");
+                info!(schedule = scope.word(), how = how.word(), "resumed");
             }
             Fact::WrittenAhead(delivery) if standing == Standing::AlreadyKnown => info!(
                 schedule = %delivery.occurrence.schedule,
@@ -120,15 +118,15 @@ impl Telemetry {
             ),
             Notice::ClockReleased => warn!("firing goes on by the clock as it is"),
             Notice::BreakerOpened { gate, detail, fix } => error!(
-                breaker = gate_kind(gate),
-                of = %gate_name(gate),
+                breaker = gate.kind(),
+                of = %gate,
                 detail = %detail,
                 fix = %fix,
                 "breaker opened: deliveries wait behind it"
             ),
             Notice::BreakerClosed { gate, waiting } => info!(
-                breaker = gate_kind(gate),
-                of = %gate_name(gate),
+                breaker = gate.kind(),
+                of = %gate,
                 waiting,
                 "breaker closed"
             ),
@@ -236,10 +234,6 @@ fn would_send(ending: &Ending, last: &Attempt) {
 
 fn ended(ending: &Ending) {
     let delivery = &ending.delivery;
-    let reason = match ending.verdict {
-        Verdict::Skipped(skip) => Some(skip.word()),
-        Verdict::Accepted | Verdict::Rejected | Verdict::Expired => None,
-    };
     let last = ending.last.as_ref();
     let detail = ending
         .detail
@@ -252,7 +246,7 @@ fn ended(ending: &Ending) {
         idempotency_key = %delivery.idempotency_key,
         scheduled_at = %delivery.occurrence.scheduled_at,
         verdict = ending.verdict.word(),
-        reason,
+        reason = ending.verdict.reason(),
         attempts = ending.attempts,
         outcome_unknown = ending.outcome_unknown,
         http_status = last.and_then(|last| last.answer.http_status),
@@ -338,25 +332,6 @@ fn skipped(skipped: &Skipped) {
     match skipped.why {
         Skip::Excluded | Skip::Paused | Skip::Overlap => line!(info),
         Skip::Missed | Skip::Superseded | Skip::Limit | Skip::Removed => line!(warn),
-    }
-}
-
-/// `*` for all of them.
-fn scope_name(scope: &Scope) -> &str {
-    scope.schedule().map_or("*", ScheduleId::as_str)
-}
-
-fn gate_kind(gate: &Gate) -> &'static str {
-    match gate {
-        Gate::Token(_) => "token",
-        Gate::Trigger(_) => "trigger",
-    }
-}
-
-fn gate_name(gate: &Gate) -> String {
-    match gate {
-        Gate::Token(token) => token.to_string(),
-        Gate::Trigger(trigger) => trigger.to_string(),
     }
 }
 

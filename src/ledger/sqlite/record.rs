@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::is_for_content;
-use super::values::{At, Count, Length, origin_word, reason, scope_name, token_agent};
+use super::values::{At, Count, Length, origin_word, scope_name, token_agent};
 use crate::failpoint;
 use crate::plan::delivery::{Delivery, Skip, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
@@ -278,7 +278,7 @@ impl<'a> Recording<'a> {
             .execute(params![
                 ending.delivery.idempotency_key.as_str(),
                 ending.verdict.word(),
-                reason(ending.verdict),
+                ending.verdict.reason(),
                 At(ending.at),
                 ending.attempts,
                 ending.outcome_unknown,

@@ -142,13 +142,6 @@ impl FromSql for Text<Skip> {
     }
 }
 
-pub(super) fn reason(verdict: Verdict) -> Option<&'static str> {
-    match verdict {
-        Verdict::Skipped(why) => Some(why.word()),
-        Verdict::Accepted | Verdict::Rejected | Verdict::Expired => None,
-    }
-}
-
 /// `None` while the delivery is open.
 pub(super) fn verdict(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Verdict>> {
     let word = row.get_ref("verdict")?;

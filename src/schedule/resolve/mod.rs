@@ -117,6 +117,10 @@ pub fn problems_of_defaults(path: &Path, raw: &RawSchedule) -> Vec<Problem> {
     resolver.problems
 }
 
+pub(crate) fn is_http(address: &str) -> bool {
+    address.starts_with("https://") || address.starts_with("http://")
+}
+
 struct Resolver {
     path: PathBuf,
     unread: Unread,

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Resolver, place, value};
+use super::{Resolver, is_http, place, value};
 use crate::schedule::file::RawSchedule;
 use crate::schedule::{
     CatchUp, Expect, HeadersFrom, Limits, Missed, Overlap, OverlapPolicy, Policies, Retry, Verify,
@@ -229,8 +229,4 @@ impl Resolver {
             None => HeadersFrom::File(self.path.parent().unwrap_or(Path::new("")).join(value)),
         }
     }
-}
-
-fn is_http(address: &str) -> bool {
-    address.starts_with("https://") || address.starts_with("http://")
 }
