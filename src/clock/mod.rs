@@ -67,6 +67,14 @@ impl Wake {
         wall.into_iter().chain(boot).min()
     }
 
+    /// Whether who wakes at this is awake by `other`.
+    fn covers(&self, other: Wake) -> bool {
+        fn covers<At: Ord>(this: Option<At>, other: Option<At>) -> bool {
+            other.is_none_or(|other| this.is_some_and(|this| this <= other))
+        }
+        covers(self.wall, other.wall) && covers(self.boot, other.boot)
+    }
+
     fn is_reached(&self, now: Moment) -> bool {
         self.remaining(now) == Some(Duration::ZERO)
     }
@@ -203,6 +211,17 @@ mod tests {
         wall: Timestamp::UNIX_EPOCH,
         boot: Boottime(Duration::from_secs(100)),
     };
+
+    #[test]
+    fn a_wake_covers_what_comes_no_sooner() {
+        let early = wall(MOMENT.wall);
+        let late = wall(MOMENT.wall + Duration::from_secs(1));
+        assert!(early.covers(late) && early.covers(early));
+        assert!(!late.covers(early));
+        assert!(early.covers(Wake::default()));
+        assert!(!early.covers(boot(MOMENT.boot)));
+        assert!(!Wake::default().covers(early));
+    }
 
     #[test]
     fn remaining_is_the_nearer_and_never_negative() {

@@ -150,10 +150,11 @@ impl Shared {
         (Sleeper { shared: self, id }, woken)
     }
 
-    /// Sets both timers to the first instants of the queue, where they are not so already.
+    /// Sets both timers to the first instants of the queue, unless they elapse sooner: then that is when this is
+    /// done, so that a sleeper that comes and goes a thousand times a second costs no system call.
     fn arm(&self, queue: &mut Queue) {
         let first = queue.first();
-        if queue.armed == Some(first) {
+        if queue.armed.is_some_and(|armed| armed.covers(first)) {
             return;
         }
         queue.armed = Some(first);
@@ -212,10 +213,7 @@ struct Sleeper<'a> {
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        let mut queue = self.shared.queue();
-        if queue.remove(self.id).is_some() {
-            self.shared.arm(&mut queue);
-        }
+        self.shared.queue().remove(self.id);
     }
 }
 
