@@ -38,7 +38,7 @@ impl Folder {
         let settings = format!(
             "[api]\nbase_url = \"{url}\"\n{authority}\
              [token]\nenv = \"TRIGGERD_BENCH_TOKEN\"\n\
-             [chores]\nprune = \"\"\nrescan = \"\"\nsummary = \"\"\n\
+             [chores]\nprune = \"\"\nrescan = \"\"\nsummary = \"\"\nexpiry = \"\"\n\
              [defaults]\ntrigger_id = \"agtch_0123456789abcdef0123456789abcdef\"\n"
         );
         fs::write(root.path().join("triggerd.toml"), settings)?;

@@ -1,13 +1,14 @@
 //! What holds deliveries back together: a token or trigger that was refused, a token that asked for
 //! a pause (DESIGN.md 9). It knows which deliveries wait, not what they are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment};
+use crate::plan::HashMap;
 use crate::plan::delivery::later;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::retry::slow_delay;

@@ -1,11 +1,11 @@
 //! How many deliveries each agent and the whole daemon may open in an hour and a day of UTC: what a
 //! runaway costs is bounded in one place (SEMANTICS.md 22). It knows no schedule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::HashMap;
 use crate::schedule::{Limits, TriggerId};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,18 +47,18 @@ impl Counts {
         self.told.clear();
     }
 
-    pub fn add(&mut self, agent: &TriggerId, key: &IdempotencyKey, opened_at: Timestamp) {
+    pub fn add(&mut self, agent: &TriggerId, opened_at: Timestamp) {
         let hour = hour_of(opened_at);
-        self.daemon.add(key, hour);
-        let agent = self.agents.entry(agent.clone()).or_default();
-        agent.add(key, hour);
+        self.daemon.add(hour);
+        self.agents.entry(agent.clone()).or_default().add(hour);
     }
 
-    /// The delivery ended without acceptance: it does not count any more.
-    pub fn remove(&mut self, agent: &TriggerId, key: &IdempotencyKey) {
-        self.daemon.remove(key);
+    /// What opened then does not count after all.
+    pub fn remove(&mut self, agent: &TriggerId, opened_at: Timestamp) {
+        let hour = hour_of(opened_at);
+        self.daemon.remove(hour);
         if let Some(agent) = self.agents.get_mut(agent) {
-            agent.remove(key);
+            agent.remove(hour);
         }
     }
 
@@ -82,36 +82,24 @@ impl Counts {
     }
 }
 
-/// Hours since 1970.
+/// How many by hours since 1970.
 #[derive(Debug, Default)]
-struct Hours {
-    of: HashMap<IdempotencyKey, i64>,
-    counts: BTreeMap<i64, u32>,
-}
+struct Hours(BTreeMap<i64, u32>);
 
 const DAY: i64 = 24;
 
 impl Hours {
-    fn add(&mut self, key: &IdempotencyKey, hour: i64) {
+    fn add(&mut self, hour: i64) {
         let oldest = hour - DAY;
-        if self
-            .counts
-            .first_key_value()
-            .is_some_and(|it| *it.0 < oldest)
-        {
-            self.counts = self.counts.split_off(&oldest);
-            self.of.retain(|_, hour| *hour >= oldest);
+        if self.0.first_key_value().is_some_and(|it| *it.0 < oldest) {
+            self.0 = self.0.split_off(&oldest);
         }
-        self.remove(key);
-        self.of.insert(key.clone(), hour);
-        *self.counts.entry(hour).or_default() += 1;
+        *self.0.entry(hour).or_default() += 1;
     }
 
-    fn remove(&mut self, key: &IdempotencyKey) {
-        if let Some(hour) = self.of.remove(key)
-            && let Some(count) = self.counts.get_mut(&hour)
-        {
-            *count -= 1;
+    fn remove(&mut self, hour: i64) {
+        if let Some(count) = self.0.get_mut(&hour) {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -125,7 +113,7 @@ impl Hours {
         periods.into_iter().find_map(|(per, limit, hours)| {
             let limit = limit?;
             let until = Timestamp::from_second(hours.end * 3600).unwrap_or(Timestamp::MAX);
-            let count: u32 = self.counts.range(hours).map(|(_, count)| count).sum();
+            let count: u32 = self.0.range(hours).map(|(_, count)| count).sum();
             (count >= limit).then_some(Reached {
                 of: of.clone(),
                 per,
@@ -167,14 +155,10 @@ mod tests {
             daemon,
             agents: [(agent(1), of_agent)].into(),
         });
-        for (n, text) in opened.iter().enumerate() {
-            counts.add(&agent(1), &key(n), at(text));
+        for text in opened {
+            counts.add(&agent(1), at(text));
         }
         counts
-    }
-
-    fn key(n: usize) -> IdempotencyKey {
-        IdempotencyKey::recorded(&format!("key-{n}"))
     }
 
     #[track_caller]
@@ -192,7 +176,7 @@ mod tests {
         check(&counts, 2, "23T22:59:59", Some(("hour", "23T23:00:00")));
         check(&counts, 1, "23T23:00:00", None);
         let mut counts = counts;
-        counts.add(&agent(2), &key(9), at("23T23:01:00"));
+        counts.add(&agent(2), at("23T23:01:00"));
         check(&counts, 1, "23T23:02:00", Some(("day", "24T00:00:00")));
         check(&counts, 1, "24T00:00:00", None);
     }
@@ -205,12 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_counts_once_and_not_after_it_failed() {
+    fn what_failed_does_not_count() {
         let mut counts = counts(limits(1, 0), limits(0, 0), &["23T08:00:00"]);
-        counts.add(&agent(1), &key(0), at("23T08:00:00"));
-        counts.remove(&agent(1), &key(0));
-        check(&counts, 1, "23T09:00:00", None);
-        counts.remove(&agent(1), &key(0));
+        check(&counts, 1, "23T09:00:00", Some(("day", "24T00:00:00")));
+        counts.remove(&agent(1), at("23T08:00:00"));
         check(&counts, 1, "23T09:00:00", None);
     }
 
@@ -219,10 +201,9 @@ mod tests {
         let mut counts = Counts::default();
         for n in 0..90 {
             let at = at("01T00:00:00") + jiff::SignedDuration::from_hours(n as i64);
-            counts.add(&agent(1), &key(n), at);
+            counts.add(&agent(1), at);
         }
-        let hours = &counts.agents[&agent(1)];
-        assert_eq!((hours.of.len(), hours.counts.len()), (25, 25));
+        assert_eq!(counts.agents[&agent(1)].0.len(), 25);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! slowly, and all together within one budget, so that no crowd of runs takes the API's patience from
 //! the triggers. It knows neither policies nor HTTP.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::wire::RunStatus;
 use crate::clock::{Boottime, Moment};
+use crate::plan::HashMap;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::run::{Overdue, Run};
 use crate::schedule::ScheduleId;

@@ -20,3 +20,6 @@ pub mod remembered;
 pub mod retry;
 pub mod run;
 pub mod window;
+
+/// A map of names and keys that are our own: nobody chooses them to collide.
+pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Url, redirect, retry};
@@ -198,9 +199,8 @@ impl HttpApi {
 
 impl TriggerApi for HttpApi {
     async fn trigger(&self, request: TriggerRequest) -> Answer {
-        let generation = self.tokens.generation(&request.token);
-        let token = match self.tokens.current(&request.token) {
-            Ok(token) => token,
+        let (token, generation) = match self.tokens.current_of_generation(&request.token) {
+            Ok(current) => current,
             Err(error) => return answer::without_token(&error),
         };
         let lane = self.lanes.take();
@@ -208,7 +208,8 @@ impl TriggerApi for HttpApi {
             .post(self.base_url.trigger(&request.trigger_id))
             .header(CONTENT_TYPE, "application/json")
             .header(IDEMPOTENCY_KEY, request.idempotency_key.as_str())
-            .body(request.body.to_string());
+            // Shared: on its way through the client the body is cloned.
+            .body(Bytes::from_owner(Arc::<[u8]>::from(request.body.clone())));
         let reply = self.send(call, &token).await;
         let mut answer = answer::of_trigger(reply, &Quote::hiding(&token, &request.body));
         if let Outcome::TokenRefused { newer_token } = &mut answer.outcome {

@@ -73,6 +73,14 @@ impl Tokens {
         self.look(id).map(|value| value.secret)
     }
 
+    /// The token with its generation, at one look.
+    ///
+    /// # Errors
+    /// As [`Tokens::current`].
+    pub fn current_of_generation(&self, id: &TokenId) -> Result<(Secret, u64), TokenError> {
+        self.look(id).map(|value| (value.secret, value.generation))
+    }
+
     /// Grows with each new value that the source holds, and 0 where it holds none. Asked for before `current`, it can
     /// be older than what that returns, and never newer: after a 401, a greater one means that a new value is there.
     pub fn generation(&self, id: &TokenId) -> u64 {

@@ -189,6 +189,8 @@ impl Agenda {
         let open = self.open.get(&delivery.idempotency_key);
         if open.is_some_and(|open| Arc::ptr_eq(&open.delivery, delivery)) {
             self.forget(&delivery.idempotency_key);
+            self.counts
+                .remove(&delivery.target.trigger_id, delivery.opened_at);
             self.coverage(&delivery.occurrence.schedule, |coverage| {
                 coverage.withdraw(delivery.window);
             });
@@ -245,7 +247,7 @@ impl Agenda {
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
         let agent = &open.delivery.target.trigger_id;
-        self.counts.add(agent, &key, open.delivery.opened_at);
+        self.counts.add(agent, open.delivery.opened_at);
         if let Some(openings) = self.openings.get_mut(&schedule) {
             openings.add(key.clone(), open.delivery.opened_at);
         }
@@ -388,7 +390,8 @@ impl Agenda {
         };
         let delivery = open.delivery;
         if verdict != Verdict::Accepted {
-            self.counts.remove(&delivery.target.trigger_id, key);
+            self.counts
+                .remove(&delivery.target.trigger_id, delivery.opened_at);
         }
         if verdict != Verdict::Accepted
             && let Some(openings) = self.openings.get_mut(&delivery.occurrence.schedule)

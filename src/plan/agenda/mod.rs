@@ -9,7 +9,7 @@
 //!                                                              waiting, held
 //! ```
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment, Wake};
+use crate::plan::HashMap;
 use crate::plan::breaker::{Gate, Gates, Waiting};
 use crate::plan::ceilings::{Ceilings, Counts, Reached};
 use crate::plan::delivery::{Delivery, earlier};
@@ -228,21 +229,21 @@ impl Agenda {
             last: now,
             hold: None,
             left_off_at: remembered.settled_until.unwrap_or(now.wall),
-            entries: HashMap::new(),
-            known: HashMap::new(),
-            left_over: HashMap::new(),
-            open: HashMap::new(),
+            entries: HashMap::default(),
+            known: HashMap::default(),
+            left_over: HashMap::default(),
+            open: HashMap::default(),
             open_by_schedule: BTreeSet::new(),
             wall: Timers::new(),
             boot: Timers::new(),
             gates: Gates::default(),
-            paces: HashMap::new(),
-            openings: HashMap::new(),
+            paces: HashMap::default(),
+            openings: HashMap::default(),
             counts: Counts::default(),
             sendable: BTreeSet::new(),
             pauses: remembered.pauses,
             runs: Followed::default(),
-            queue: HashMap::new(),
+            queue: HashMap::default(),
             told_of_no_runs: false,
             actions: Vec::new(),
         };
@@ -267,9 +268,7 @@ impl Agenda {
             agenda.take_over_run(followed, now);
         }
         for it in remembered.accepted {
-            agenda
-                .counts
-                .add(&it.trigger_id, &it.idempotency_key, it.opened_at);
+            agenda.counts.add(&it.trigger_id, it.opened_at);
             let openings = agenda.openings.entry(it.schedule).or_default();
             openings.add(it.idempotency_key, it.opened_at);
         }
