@@ -1,7 +1,7 @@
 //! One loop, one match: events go to the agenda, what it decides is done. It owns the agenda and
 //! knows no rule, no SQL and no HTTP.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::{RunAnswer, TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::{Boottime, Clock, Moment, Wake};
 use crate::daemon::changes::Changes;
 use crate::daemon::counts::Counts;
-use crate::daemon::event::{Event, Loaded, Standing, Triggered};
+use crate::daemon::event::{Answered, Event, Loaded, Standing, Triggered};
 use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
 use crate::failpoint;
@@ -32,8 +32,8 @@ use crate::telemetry::{self, Tally, Telemetry};
 /// How long calls in flight may take to end once the daemon is asked to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// How long what happened may wait to be recorded while deliveries wait to be sent: in a burst the
-/// next call comes first. Killed meanwhile, the daemon repeats the call with the same key.
+/// How long what happened may wait to be dealt with and recorded while deliveries wait to be sent: in a
+/// burst the next call comes first. Killed meanwhile, the daemon repeats the call with the same key.
 const BACKLOG: Duration = Duration::from_secs(1);
 
 /// The most events that are taken before the agenda is asked again what is due.
@@ -59,8 +59,11 @@ pub struct Engine<C, A> {
     waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
     /// Those who paused or resumed something, and hear of it once it is recorded.
     confirming: HashMap<Scope, Vec<oneshot::Sender<bool>>>,
-    /// Stated while deliveries wait to be sent; since when, if there are any.
+    /// Came while deliveries wait to be sent.
+    acceptances: VecDeque<Answered>,
+    /// Stated while deliveries wait to be sent.
     unrecorded: Vec<Fact>,
+    /// Since when there is any of both.
     unrecorded_since: Option<Boottime>,
     /// Since the last summary.
     tally: Tally,
@@ -88,6 +91,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             inbox,
             waiting: HashMap::new(),
             confirming: HashMap::new(),
+            acceptances: VecDeque::new(),
             unrecorded: Vec::new(),
             unrecorded_since: None,
             tally: Tally::default(),
@@ -126,7 +130,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         loop {
             let actions = self.agenda.due(self.world.clock.now());
             self.perform(actions);
-            self.record_what_waits();
+            let more_waits = self.record_what_waits();
             // Going to sleep costs system calls: not while there is something to do, but then the
             // calls that were begun have their turn first.
             if stop.is_cancelled() {
@@ -141,6 +145,10 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     () = self.world.herald.due() => self.world.herald.tell(|| telemetry::status(&self.agenda)),
                     () = std::future::ready(()) => {}
                 }
+                continue;
+            }
+            if more_waits {
+                tokio::task::yield_now().await;
                 continue;
             }
             let wake = self.next_wake();
@@ -163,6 +171,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         }
         let calls_end = async {
             while self.agenda.in_flight() > 0 {
+                self.hear_acceptances(usize::MAX);
                 self.record(Vec::new());
                 let happened = next(&mut self.world.receipts, &mut self.inbox).await?;
                 self.take(happened);
@@ -176,6 +185,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 "calls did not end in time; the next start repeats them with the same keys"
             ),
         }
+        self.hear_acceptances(usize::MAX);
         self.record(Vec::new());
         let open_deliveries = self.agenda.open_deliveries();
         let World {
@@ -229,15 +239,24 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         match event {
             Event::Loaded(loaded) => self.put_into_force(loaded),
             Event::Reread => systemd::ready(&self.status()),
-            Event::Answered {
-                key,
-                sent_at,
-                latency,
-                answer,
-            } => {
+            Event::Answered(answered) => {
                 failpoint::pass(failpoint::AFTER_ANSWER);
-                let actions = self.agenda.answered(&key, sent_at, latency, answer, now);
-                self.perform(actions);
+                let is_accepted = matches!(answered.answer.outcome, Outcome::Accepted(_));
+                if is_accepted && self.agenda.has_backlog(now) {
+                    let actions = self.agenda.call_ended(now);
+                    self.perform(actions);
+                    self.acceptances.push_back(answered);
+                    self.unrecorded_since.get_or_insert(now.boot);
+                } else {
+                    let Answered {
+                        key,
+                        sent_at,
+                        latency,
+                        answer,
+                    } = answered;
+                    let actions = self.agenda.answered(&key, sent_at, latency, answer, now);
+                    self.perform(actions);
+                }
             }
             Event::Probed { token, works } => {
                 let actions = self.agenda.probed(token, works, now);
@@ -444,12 +463,38 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         }
     }
 
-    /// Unless deliveries wait to be sent, and it has not waited for long.
-    fn record_what_waits(&mut self) {
+    /// Unless deliveries wait to be sent, and it has not waited for long. Whether more is to be recorded
+    /// at once.
+    fn record_what_waits(&mut self) -> bool {
         let now = self.world.clock.now();
         let has_waited = |since: Boottime| since + BACKLOG <= now.boot;
-        if !self.agenda.has_backlog(now) || self.unrecorded_since.is_some_and(has_waited) {
-            self.record(Vec::new());
+        if self.agenda.has_backlog(now) && !self.unrecorded_since.is_some_and(has_waited) {
+            return false;
+        }
+        let since = self.unrecorded_since;
+        self.hear_acceptances(BATCH);
+        self.record(Vec::new());
+        let more_waits = !self.acceptances.is_empty();
+        if more_waits {
+            self.unrecorded_since = since;
+        }
+        more_waits
+    }
+
+    fn hear_acceptances(&mut self, at_most: usize) {
+        let now = self.world.clock.now();
+        for _ in 0..at_most {
+            let Some(Answered {
+                key,
+                sent_at,
+                latency,
+                answer,
+            }) = self.acceptances.pop_front()
+            else {
+                break;
+            };
+            let actions = self.agenda.told(&key, sent_at, latency, answer, now);
+            self.perform(actions);
         }
     }
 
@@ -546,12 +591,12 @@ struct Call<C: Clock> {
 impl<C: Clock> Drop for Call<C> {
     fn drop(&mut self) {
         // The engine may have stopped waiting: then the next start repeats the call.
-        let _ = self.events.send(Event::Answered {
+        let _ = self.events.send(Event::Answered(Answered {
             key: self.key.clone(),
             sent_at: self.sent.wall,
             latency: self.clock.now().boot.saturating_sub(self.sent.boot),
             answer: self.answer.take().unwrap_or_else(panicked),
-        });
+        }));
     }
 }
 

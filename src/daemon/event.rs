@@ -23,12 +23,7 @@ pub enum Event {
     /// The folder says something else than before.
     Loaded(Loaded),
     /// An attempt came to its end.
-    Answered {
-        key: IdempotencyKey,
-        sent_at: Timestamp,
-        latency: Duration,
-        answer: Answer,
-    },
+    Answered(Answered),
     /// Whether the token works; `None` if that could not be told.
     Probed { token: TokenId, works: Option<bool> },
     /// The API answered how far a run is.
@@ -74,6 +69,15 @@ pub enum Event {
     Summarise,
     /// What ended before this instant may leave the ledger.
     Prune { before: Timestamp },
+}
+
+/// What an attempt brought.
+#[derive(Debug)]
+pub struct Answered {
+    pub key: IdempotencyKey,
+    pub sent_at: Timestamp,
+    pub latency: Duration,
+    pub answer: Answer,
 }
 
 /// What the loader found, ready to be put into force.

@@ -29,9 +29,28 @@ impl Agenda {
         now: Moment,
     ) -> Vec<Action> {
         self.slots.free();
-        self.learn(key, &answer, now);
-        self.judge(key, sent_at, latency, answer, now);
+        self.take_in(key, sent_at, latency, answer, now);
         self.fill_slots(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// A call is over, and another may have its slot; [`Agenda::told`] is to hear what it brought.
+    pub fn call_ended(&mut self, now: Moment) -> Vec<Action> {
+        self.slots.free();
+        self.fill_slots(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// What an attempt brought whose slot another has by now.
+    pub fn told(
+        &mut self,
+        key: &IdempotencyKey,
+        sent_at: Timestamp,
+        latency: Duration,
+        answer: Answer,
+        now: Moment,
+    ) -> Vec<Action> {
+        self.take_in(key, sent_at, latency, answer, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -49,6 +68,18 @@ impl Agenda {
     pub fn token_changed(&mut self, token: TokenId, now: Moment) -> Vec<Action> {
         self.mend(&Gate::Token(token), now);
         std::mem::take(&mut self.actions)
+    }
+
+    fn take_in(
+        &mut self,
+        key: &IdempotencyKey,
+        sent_at: Timestamp,
+        latency: Duration,
+        answer: Answer,
+        now: Moment,
+    ) {
+        self.learn(key, &answer, now);
+        self.judge(key, sent_at, latency, answer, now);
     }
 
     /// What the answer says of the token and the trigger, whatever becomes of the delivery.

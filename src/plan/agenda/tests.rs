@@ -87,6 +87,16 @@ fn failed() -> Outcome {
     }
 }
 
+fn answer(outcome: Outcome) -> Answer {
+    Answer {
+        outcome,
+        http_status: None,
+        x_request_id: None,
+        detail: String::new(),
+        fix: "",
+    }
+}
+
 /// An agenda with a ledger that writes at once and an API that answers at once.
 struct World {
     agenda: Agenda,
@@ -323,13 +333,7 @@ impl World {
     }
 
     fn answer(&mut self, delivery: &Delivery, outcome: Outcome) {
-        let answer = Answer {
-            outcome,
-            http_status: None,
-            x_request_id: None,
-            detail: String::new(),
-            fix: "",
-        };
+        let answer = answer(outcome);
         let key = &delivery.idempotency_key;
         let sent_at = self.now.wall;
         let actions = self
@@ -370,6 +374,31 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
         runs: vec![],
         pauses: Pauses::default(),
     }
+}
+
+#[test]
+fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
+    let mut world = World::at("2026-11-23T08:59:50Z");
+    world.holds_answers = true;
+    for n in 0..65 {
+        world.put(schedule(&format!("s{n}"), "0 9 * * *"));
+    }
+    world.live_until("2026-11-23T09:00:00Z");
+    assert_eq!(world.held.len(), 64);
+    assert!(world.agenda.has_backlog(world.now));
+    let first = world.held.remove(0);
+    let actions = world.agenda.call_ended(world.now);
+    world.act(actions);
+    assert_eq!((world.held.len(), world.ended.len()), (64, 0));
+    assert!(!world.agenda.has_backlog(world.now));
+    let accepted = answer(Outcome::Accepted(Acceptance::default()));
+    let (key, now) = (&first.idempotency_key, world.now);
+    let actions = world
+        .agenda
+        .told(key, now.wall, Duration::ZERO, accepted, now);
+    world.act(actions);
+    assert_eq!((world.held.len(), world.agenda.in_flight()), (64, 64));
+    assert_eq!(world.ended, [first]);
 }
 
 #[test]
