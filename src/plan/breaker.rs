@@ -55,8 +55,9 @@ enum Probe {
 pub enum GateDue {
     /// The pause is over: these may go.
     Open(BTreeSet<Waiting>),
-    /// Ask the API whether this token works; one of those that wait names a trigger to ask with.
-    ProbeToken(TokenId, Waiting),
+    /// Ask the API whether this token works, for the `turn`th time from 0, with a trigger that one of
+    /// those that wait is for.
+    ProbeToken { token: TokenId, turn: u32 },
     /// Let this one through.
     LetThrough(Waiting),
 }
@@ -111,6 +112,14 @@ impl Gates {
         if let Some(shut) = self.shut.get_mut(gate) {
             shut.waiting.insert(delivery);
         }
+    }
+
+    /// Those that wait at the gate, oldest first.
+    pub fn waiting(&self, gate: &Gate) -> impl Iterator<Item = &Waiting> {
+        self.shut
+            .get(gate)
+            .into_iter()
+            .flat_map(|shut| &shut.waiting)
     }
 
     pub fn leave(&mut self, gate: &Gate, delivery: &Waiting) {
@@ -204,12 +213,15 @@ impl Gates {
                 .shut
                 .remove(&gate)
                 .map(|shut| GateDue::Open(shut.waiting)),
-            Why::Broken { probe, .. } => {
+            Why::Broken { probes, probe } => {
                 *probe = Probe::UnderWay;
-                let oldest = shut.waiting.first()?.clone();
                 Some(match gate {
-                    Gate::Token(token) => GateDue::ProbeToken(token, oldest),
+                    Gate::Token(token) => GateDue::ProbeToken {
+                        token,
+                        turn: *probes,
+                    },
                     Gate::Trigger(_) => {
+                        let oldest = shut.waiting.first()?.clone();
                         shut.waiting.remove(&oldest);
                         GateDue::LetThrough(oldest)
                     }
@@ -323,7 +335,10 @@ mod tests {
         gates.wait(&token(), waiting(1));
         assert_eq!(
             gates.due(at(1)),
-            Some(GateDue::ProbeToken(TokenId::Default, waiting(1)))
+            Some(GateDue::ProbeToken {
+                token: TokenId::Default,
+                turn: 0
+            })
         );
         gates.probe_failed(&token(), at(1));
         assert_eq!(gates.next_wake(), Some(at(6).boot));

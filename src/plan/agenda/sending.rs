@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::deliveries::{Pace, State};
 use super::{Action, Agenda, AtBoot, Notice};
+use crate::api::token::TokenId;
 use crate::clock::Moment;
 use crate::plan::breaker::{Gate, GateDue, Waiting};
 use crate::plan::catch_up::LATE;
 use crate::plan::delivery::{Verdict, earlier};
 use crate::plan::occurrence::IdempotencyKey;
-use crate::schedule::{CatchUp, ScheduleId};
+use crate::schedule::{CatchUp, ScheduleId, TriggerId};
 
 impl Agenda {
     /// The delivery may be sent as far as its own time goes: now the ledger, gates, spacing and
@@ -152,16 +153,25 @@ impl Agenda {
             match due {
                 GateDue::Open(waiting) => self.release(waiting, now),
                 GateDue::LetThrough((_, key)) => self.let_through(&key, now),
-                GateDue::ProbeToken(token, (_, key)) => {
-                    if let Some(open) = self.open.get(&key) {
-                        self.actions.push(Action::ProbeToken {
-                            token,
-                            trigger_id: open.delivery.target.trigger_id.clone(),
-                        });
+                GateDue::ProbeToken { token, turn } => {
+                    if let Some(trigger_id) = self.trigger_to_ask_with(&token, turn) {
+                        self.actions.push(Action::ProbeToken { token, trigger_id });
                     }
                 }
             }
         }
+    }
+
+    /// Of the triggers that are waited for, oldest first, another at each turn: one whose GETs fail
+    /// says nothing of the token, and is not to keep the others waiting.
+    fn trigger_to_ask_with(&self, token: &TokenId, turn: u32) -> Option<TriggerId> {
+        let mut triggers: Vec<&TriggerId> = Vec::new();
+        for (_, key) in self.gates.waiting(&Gate::Token(token.clone())) {
+            let trigger = self.open.get(key).map(|it| &it.delivery.target.trigger_id);
+            triggers.extend(trigger.filter(|it| !triggers.contains(it)));
+        }
+        let place = (turn as usize).checked_rem(triggers.len())?;
+        Some(triggers[place].clone())
     }
 
     /// One delivery is to find out whether its trigger works again.

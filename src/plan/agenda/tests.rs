@@ -17,6 +17,7 @@ use crate::schedule::{
     defaults,
 };
 
+mod breakers;
 mod pauses;
 mod runs;
 
@@ -105,6 +106,8 @@ struct World {
     answers: VecDeque<Outcome>,
     /// What it answers after that, where not an acceptance.
     always: Option<Outcome>,
+    /// The trigger whose GETs say nothing of the token.
+    silent: Option<TriggerId>,
     /// What it says of a run.
     run: Option<RunAnswer>,
     found: Result<bool, String>,
@@ -129,6 +132,7 @@ impl World {
             now,
             answers: VecDeque::new(),
             always: None,
+            silent: None,
             run: None,
             found: Ok(false),
             holds_answers: false,
@@ -216,10 +220,11 @@ impl World {
                         self.answer(&delivery, outcome);
                     }
                 }
-                Action::ProbeToken { token, .. } => {
-                    self.tell("probe token".into());
-                    let works = self.always.is_none();
-                    actions.extend(self.agenda.probed(token, Some(works), self.now));
+                Action::ProbeToken { token, trigger_id } => {
+                    self.tell(format!("probe token with {trigger_id}"));
+                    let says_nothing = self.silent.as_ref() == Some(&trigger_id);
+                    let works = (!says_nothing).then_some(self.always.is_none());
+                    actions.extend(self.agenda.probed(token, works, self.now));
                 }
                 Action::AskRun(run) => {
                     let answer = self.run.clone().unwrap_or(RunAnswer::Unknown {
