@@ -417,6 +417,21 @@ fn after_a_step_back_what_was_accepted_later_covers_nothing_before_it() {
 }
 
 #[test]
+fn after_a_step_back_a_wait_for_a_retry_is_no_longer_than_before() {
+    let state = State::new();
+    let next = Next::RetryAt(at("08:10:00"));
+    state.record(vec![
+        began(),
+        Fact::WrittenAhead(delivery(8)),
+        Fact::Attempted(attempt(&delivery(8), Outcome::NotRunnable, next)),
+        Fact::SettledUntil(at("08:04:00")),
+        Fact::Rewound { to: at("07:00:00") },
+    ]);
+    let open = state.remembered("07:00:00").open;
+    assert_eq!(open[0].retry_at, Some(at("07:06:00")));
+}
+
+#[test]
 fn after_a_step_back_a_schedule_owes_what_comes_again_from_before_it_began() {
     let state = State::new();
     state.record(vec![began(), Fact::Rewound { to: at("07:10:00") }]);

@@ -471,6 +471,13 @@ impl<'a> Recording<'a> {
             "UPDATE deliveries SET outcome_unknown = 1 WHERE verdict IS NULL AND scheduled_at > ?1",
             [At(to)],
         )?;
+        // A wait is no longer than it was by the old clock.
+        let newest = self.marks.newest.map_or(to, |newest| newest.max(to));
+        self.connection.execute(
+            "UPDATE deliveries SET retry_at = max(?1, retry_at - (?2 - ?1))
+             WHERE verdict IS NULL AND retry_at > ?1",
+            [At(to), At(newest)],
+        )?;
         // Else a run would count as active until the time that the clock showed by mistake.
         self.connection.execute(
             "UPDATE runs SET accepted_at = min(accepted_at, ?1), since = min(since, ?1)

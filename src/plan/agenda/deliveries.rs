@@ -223,6 +223,11 @@ impl Agenda {
     pub(super) fn take_over_as_open(&mut self, remembered: OpenDelivery, now: Moment) {
         // Whatever had come by then the process before may have sent.
         let latest_seen = self.latest_seen(now);
+        // A wait is as long as it was then, wherever the clock has been set since.
+        let then = Moment {
+            wall: latest_seen,
+            ..now
+        };
         let waits_until = remembered.retry_at.filter(|at| *at > latest_seen);
         let key = remembered.delivery.idempotency_key.clone();
         let due_at = remembered.delivery.due_at;
@@ -237,7 +242,7 @@ impl Agenda {
         if fires_when_due {
             self.wait_out_jitter(&key);
         } else {
-            self.wait_until(&key, on_boot(waits_until.unwrap_or(now.wall), now));
+            self.wait_until(&key, on_boot(waits_until.unwrap_or(latest_seen), then));
         }
     }
 

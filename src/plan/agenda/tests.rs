@@ -20,6 +20,7 @@ use crate::schedule::{
 mod breakers;
 mod pauses;
 mod runs;
+mod steps;
 
 fn schedule(name: &str, cron: &str) -> Schedule {
     Schedule {
