@@ -196,7 +196,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         } = self.world;
         let closed = tokio::task::spawn_blocking(move || ledger.close());
         while let Some(receipts) = receipts.recv().await {
-            for Receipt { fact, standing } in receipts {
+            for Receipt { fact, standing, .. } in receipts {
                 telemetry.fact(&fact, standing);
             }
         }
@@ -354,7 +354,13 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             self.tally.count(fact);
             counts.count(fact);
         }
-        for Receipt { fact, standing } in receipts {
+        for Receipt {
+            fact,
+            standing,
+            delivered,
+        } in receipts
+        {
+            self.agenda.delivered(delivered);
             self.world.telemetry.fact(&fact, standing);
             self.alert(&fact, standing);
             match (&fact, standing) {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::plan::fact::Fact;
-use crate::plan::remembered::Remembered;
+use crate::plan::remembered::{Delivered, Remembered};
 
 mod error;
 pub mod history;
@@ -39,6 +39,8 @@ pub enum Place {
 pub struct Receipt {
     pub fact: Fact,
     pub standing: Standing,
+    /// With a step back of the clock: what ended of what lies ahead by now.
+    pub delivered: Vec<Delivered>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

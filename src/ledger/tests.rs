@@ -17,7 +17,9 @@ use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
 use crate::plan::occurrence::{Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
 use crate::plan::pause::Pauses;
-use crate::plan::remembered::{AcceptedDelivery, FollowedRun, OpenDelivery, RememberedSchedule};
+use crate::plan::remembered::{
+    AcceptedDelivery, Delivered, FollowedRun, OpenDelivery, RememberedSchedule,
+};
 use crate::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use crate::plan::window::Span;
 use crate::schedule::{ScheduleId, Target, TriggerId};
@@ -232,6 +234,7 @@ fn what_is_open_is_remembered_with_its_key_and_bytes() {
                 outcome_unknown: true,
             }],
             accepted: vec![],
+            delivered: vec![],
             runs: vec![],
             pauses: Pauses::default(),
         }
@@ -365,7 +368,7 @@ fn the_last_good_version_of_a_file_is_kept() {
 }
 
 #[test]
-fn a_step_back_takes_back_what_was_missed_after_it() {
+fn a_step_back_takes_back_what_was_skipped_after_it() {
     let state = State::new();
     let skipped = Skipped {
         schedule: id("a"),
@@ -378,7 +381,8 @@ fn a_step_back_takes_back_what_was_missed_after_it() {
     state.record(vec![
         began(),
         Fact::Skipped(skipped),
-        Fact::SettledUntil(at("18:10:00")),
+        skip_at(19, Skip::Excluded),
+        Fact::SettledUntil(at("19:10:00")),
         Fact::Rewound { to: at("11:30:00") },
     ]);
     let remembered = state.remembered("11:30:00");
@@ -414,6 +418,30 @@ fn after_a_step_back_what_was_accepted_later_covers_nothing_before_it() {
             open: false
         }]
     );
+}
+
+#[test]
+fn after_a_step_back_what_ended_of_what_lies_ahead_is_told_at_once_and_at_each_start() {
+    let state = State::new();
+    let mut facts = vec![began()];
+    for hour in 8..11 {
+        facts.push(Fact::WrittenAhead(delivery(hour)));
+        facts.extend(accepted(&delivery(hour)));
+    }
+    facts.push(Fact::WrittenAhead(delivery(11)));
+    facts.push(Fact::SettledUntil(at("11:00:00")));
+    state.record(facts);
+    assert_eq!(state.remembered("11:00:30").delivered, []);
+    let (ledger, remembered, mut receipts) = state.open("08:30:00");
+    let ahead = [9, 10].map(|hour| Delivered {
+        schedule: id("a"),
+        scheduled_at: delivery(hour).occurrence.scheduled_at,
+    });
+    assert_eq!(remembered.delivered, ahead, "a clock that is behind");
+    ledger.append(vec![Fact::Rewound { to: at("08:40:00") }]);
+    assert_eq!(receipts.blocking_recv().unwrap()[0].delivered, ahead);
+    ledger.close().unwrap();
+    assert_eq!(state.remembered("12:00:00").delivered, ahead);
 }
 
 #[test]

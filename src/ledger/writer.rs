@@ -139,7 +139,7 @@ impl Writer {
                 .filter(|batch| !batch.told)
                 .flat_map(|batch| batch.facts)
                 .zip(front.standings)
-                .map(|(fact, standing)| Receipt { fact, standing })
+                .map(|(fact, standing)| receipt(&self.store, fact, standing))
                 .collect();
             self.send(receipts);
         }
@@ -176,10 +176,7 @@ impl Writer {
             batch.told = true;
             batch.facts.retain(|fact| {
                 let standing = trouble.standing(fact, &self.store, &mut known);
-                receipts.push(Receipt {
-                    fact: fact.clone(),
-                    standing,
-                });
+                receipts.push(receipt(&self.store, fact.clone(), standing));
                 standing == Standing::InMemory
             });
             trouble.facts_kept += batch.facts.len();
@@ -234,6 +231,19 @@ impl Writer {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+fn receipt(store: &Store, fact: Fact, standing: Standing) -> Receipt {
+    let delivered = match fact {
+        // What can't be read is found to be known when it is written ahead anew.
+        Fact::Rewound { to } => store.delivered_after(to).unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    Receipt {
+        fact,
+        standing,
+        delivered,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What to do with the occurrences that have passed: deliver those that are on time, and of the
 //! missed ones what the policy says (SEMANTICS.md 7 and 8). It knows no delivery and no ledger.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -170,6 +171,21 @@ impl Stretch {
             last: slot.at,
             count: 1,
         }
+    }
+
+    /// What is left of it without these instants inside it: the parts between them.
+    pub fn without(&self, recurrence: &Recurrence, taken: &BTreeSet<Timestamp>) -> Vec<Stretch> {
+        let mut parts = Vec::new();
+        let mut after = just_before(self.first);
+        let ends = taken.iter().map(|at| (just_before(*at), *at));
+        for (until, next) in ends.chain([(self.last, self.last)]) {
+            match self.why {
+                Skip::Excluded => parts.extend(excluded(recurrence, after, until)),
+                why => parts.extend(stretch(recurrence, why, after, until)),
+            }
+            after = next;
+        }
+        parts
     }
 }
 

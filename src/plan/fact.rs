@@ -56,7 +56,7 @@ pub enum Fact {
     },
     /// Every occurrence of every schedule up to this instant has been dealt with.
     SettledUntil(Timestamp),
-    /// The clock stepped back: what was skipped as missed or superseded after `to` is owed again
+    /// The clock stepped back: what was skipped after `to` comes again, and gets its verdict then
     /// (SEMANTICS.md 18).
     Rewound { to: Timestamp },
 }

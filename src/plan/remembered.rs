@@ -23,11 +23,20 @@ pub struct Remembered {
     pub schedules: Vec<RememberedSchedule>,
     /// Deliveries without a verdict, in the order of their scheduled times.
     pub open: Vec<OpenDelivery>,
+    /// What ended of what lies ahead of where all was settled: the clock stepped back since.
+    pub delivered: Vec<Delivered>,
     /// Deliveries that were accepted lately enough to count for a limit ([`crate::plan::limits`]).
     pub accepted: Vec<AcceptedDelivery>,
     pub pauses: Pauses,
     /// Runs that had not ended.
     pub runs: Vec<FollowedRun>,
+}
+
+/// An occurrence that has had its delivery, and gets no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    pub schedule: ScheduleId,
+    pub scheduled_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::is_for_content;
 use super::values::{At, Count, Length, origin_word, scope_name, token_agent};
 use crate::failpoint;
-use crate::plan::delivery::{Delivery, Skip, Verdict, later};
+use crate::plan::delivery::{Delivery, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Outcome;
@@ -439,18 +439,16 @@ impl<'a> Recording<'a> {
     /// What happened after `to` by the old clock counts for no mark any more: else each start until
     /// then would take the clock for one that is not set.
     fn rewound(&mut self, to: Timestamp) -> rusqlite::Result<()> {
-        let owed_again = [Skip::Missed.word(), Skip::Superseded.word()];
-        self.connection.execute(
-            "DELETE FROM skips WHERE why IN (?2, ?3) AND first > ?1",
-            params![At(to), owed_again[0], owed_again[1]],
-        )?;
+        // Whatever it was skipped for, it comes again and gets its verdict then.
+        self.connection
+            .execute("DELETE FROM skips WHERE first > ?1", [At(to)])?;
         // Of a row that spans it, as many are kept as lie before it when all are equally far apart:
         // exact for most schedules, and never more than there were.
         self.connection.execute(
             "UPDATE skips SET last = ?1,
                  count = 1 + (?1 - first) / max(1, (last - first) / (count - 1))
-             WHERE why IN (?2, ?3) AND first <= ?1 AND last > ?1 AND count > 1",
-            params![At(to), owed_again[0], owed_again[1]],
+             WHERE first <= ?1 AND last > ?1 AND count > 1",
+            [At(to)],
         )?;
         // Nor did anything begin later: what comes again is owed.
         self.connection.execute(

@@ -14,7 +14,7 @@ use crate::plan::delivery::{Body, Delivery, Verdict};
 use crate::plan::limits::LONGEST_DAY;
 use crate::plan::pause::{Pause, Pauses};
 use crate::plan::remembered::{
-    AcceptedDelivery, FollowedRun, OpenDelivery, Remembered, RememberedSchedule,
+    AcceptedDelivery, Delivered, FollowedRun, OpenDelivery, Remembered, RememberedSchedule,
 };
 use crate::plan::run::Run;
 use crate::plan::window::Span;
@@ -54,6 +54,10 @@ impl Store {
             newest: self.marks.newest,
             schedules,
             open: self.open_deliveries(forget_ahead_of)?,
+            delivered: match self.marks.settled_until {
+                Some(settled_until) => self.delivered_after(settled_until.min(now))?,
+                None => Vec::new(),
+            },
             pauses: self.pauses()?,
             runs: self.followed_runs()?,
             accepted: self.accepted_since(now.checked_sub(LONGEST_DAY).unwrap_or(now))?,
@@ -112,6 +116,26 @@ impl Store {
                     attempts: row.get("attempts")?,
                     retry_at: row.get::<_, Option<At>>("retry_at")?.map(|it| it.0),
                     outcome_unknown: row.get("outcome_unknown")?,
+                })
+            })?
+            .collect()
+    }
+
+    /// Each schedule looks its own rows up in the index: nearly always none.
+    pub(in crate::ledger) fn delivered_after(
+        &self,
+        at: Timestamp,
+    ) -> rusqlite::Result<Vec<Delivered>> {
+        self.connection
+            .prepare_cached(
+                "SELECT s.name, d.scheduled_at
+                 FROM schedules s CROSS JOIN deliveries d ON d.schedule = s.name AND d.scheduled_at > ?1
+                 WHERE d.origin = 'schedule' AND d.verdict IS NOT NULL",
+            )?
+            .query_map([At(at)], |row| {
+                Ok(Delivered {
+                    schedule: row.get::<_, Text<_>>(0)?.0,
+                    scheduled_at: row.get::<_, At>(1)?.0,
                 })
             })?
             .collect()

@@ -415,6 +415,9 @@ impl Agenda {
             }),
         };
         let schedule = delivery.occurrence.schedule.clone();
+        if delivery.occurrence.origin == Origin::Schedule {
+            self.keep_delivered(&schedule, delivery.occurrence.scheduled_at, now);
+        }
         let accepted = delivery.clone();
         let acceptance = open.last.as_ref().map(|last| last.answer.outcome.clone());
         self.record(Fact::Ended(Arc::new(Ending {
@@ -435,11 +438,24 @@ impl Agenda {
 
     /// Whether the occurrence has a delivery without a verdict.
     pub(super) fn is_open(&self, id: &ScheduleId, scheduled_at: Timestamp) -> bool {
-        let from = (id.clone(), scheduled_at, IdempotencyKey::recorded(""));
+        self.open_between(id, scheduled_at, scheduled_at)
+            .next()
+            .is_some()
+    }
+
+    /// The scheduled times of a schedule's occurrences that have a delivery without a verdict.
+    pub(super) fn open_between(
+        &self,
+        id: &ScheduleId,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> impl Iterator<Item = Timestamp> {
+        let from = (id.clone(), first, IdempotencyKey::recorded(""));
         self.open_by_schedule
             .range(from..)
-            .take_while(|(schedule, at, _)| schedule == id && *at == scheduled_at)
-            .any(|(.., key)| self.open.get(key).is_some_and(|open| !open.is_manual()))
+            .take_while(move |(schedule, at, _)| schedule == id && *at <= last)
+            .filter(|(.., key)| self.open.get(key).is_some_and(|open| !open.is_manual()))
+            .map(|(_, at, _)| *at)
     }
 
     /// A schedule's open deliveries, oldest first.

@@ -26,7 +26,7 @@ use crate::plan::follow::Followed;
 use crate::plan::limits::Openings;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
 use crate::plan::pause::{Pauses, Scope};
-use crate::plan::remembered::{OpenDelivery, Remembered};
+use crate::plan::remembered::{Delivered, OpenDelivery, Remembered};
 use crate::plan::run::{Overdue, Run};
 use crate::plan::window::Coverage;
 use crate::schedule::{Schedule, ScheduleId, TriggerId};
@@ -190,6 +190,8 @@ struct Known {
     in_force: bool,
     began_at: Timestamp,
     coverage: Coverage,
+    /// Occurrences that lie ahead again since a step back, and had their delivery.
+    delivered: BTreeSet<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -254,9 +256,11 @@ impl Agenda {
                     in_force: schedule.in_force,
                     began_at: schedule.began_at,
                     coverage: Coverage::restored(schedule.covered_until, schedule.spans),
+                    delivered: BTreeSet::new(),
                 },
             );
         }
+        agenda.delivered(remembered.delivered);
         if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {
             agenda.hold = Some(Hold {
                 newest,
@@ -285,6 +289,16 @@ impl Agenda {
     /// From here on these bound the agents and all.
     pub fn bound(&mut self, ceilings: Ceilings) {
         self.counts.bound(ceilings);
+    }
+
+    /// These have had their delivery, as the ledger knows after a step back: none of them fires again
+    /// or is skipped (SEMANTICS.md 18).
+    pub fn delivered(&mut self, delivered: Vec<Delivered>) {
+        for it in delivered {
+            if let Some(known) = self.known.get_mut(&it.schedule) {
+                known.delivered.insert(it.scheduled_at);
+            }
+        }
     }
 
     /// Puts changes into force at `now`. What was due until now is dealt with first, by the versions

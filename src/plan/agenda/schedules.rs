@@ -1,6 +1,7 @@
 //! The agenda's view of schedules: which occurrence is next, what is written ahead for it, and what
 //! edits, removals and clock steps change. What becomes of a delivery is `deliveries`' concern.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -157,6 +158,9 @@ impl Agenda {
                 entry.place = now.wall;
                 entry.next = next_of(&schedule, now.wall);
             }
+            if let Some(known) = self.known.get_mut(id) {
+                known.delivered.retain(|at| *at > now.wall);
+            }
         }
         self.prepare(id, now);
         self.set_wake(id);
@@ -239,6 +243,33 @@ impl Agenda {
         true
     }
 
+    /// Whether the occurrence has its delivery, open or ended before a step back.
+    fn has_delivery(&self, id: &ScheduleId, at: Timestamp) -> bool {
+        let known = self.known.get(id);
+        known.is_some_and(|known| known.delivered.contains(&at)) || self.is_open(id, at)
+    }
+
+    /// In order. Of a step back alone: otherwise what is skipped lies after all deliveries.
+    fn delivered_between(
+        &self,
+        id: &ScheduleId,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> BTreeSet<Timestamp> {
+        let ended = self.known.get(id).into_iter();
+        let ended = ended.flat_map(|known| known.delivered.range(first..=last));
+        let open = self.open_between(id, first, last);
+        ended.copied().chain(open).collect()
+    }
+
+    /// A delivery has ended: where its scheduled time lies ahead, it is not to be forgotten.
+    pub(super) fn keep_delivered(&mut self, id: &ScheduleId, at: Timestamp, now: Moment) {
+        let place = self.entries.get(id).map_or(now.wall, |entry| entry.place);
+        if let Some(known) = self.known.get_mut(id).filter(|_| at > place) {
+            known.delivered.insert(at);
+        }
+    }
+
     pub(super) fn coverage<T>(
         &mut self,
         id: &ScheduleId,
@@ -262,6 +293,7 @@ impl Agenda {
                 in_force: false,
                 began_at: at,
                 coverage: Coverage::new(first_window_start(schedule, at)),
+                delivered: BTreeSet::new(),
             });
         known.in_force = true;
         known.began_at = at;
@@ -296,7 +328,7 @@ impl Agenda {
         if entry.prepared.is_some()
             || earlier(slot.at, LEAD) > now.wall
             || self.will_be_paused(id, &slot)
-            || self.is_open(id, slot.at)
+            || self.has_delivery(id, slot.at)
         {
             return;
         }
@@ -340,11 +372,14 @@ impl Agenda {
             return;
         };
         let schedule = entry.schedule.clone();
-        let has_its_delivery = entry.prepared.as_ref().is_some_and(|prepared| {
-            prepared.written == Written::Before
-                && prepared.delivery.occurrence.scheduled_at == slot.at
-        });
-        if has_its_delivery || self.is_open(id, slot.at) {
+        let prepared = entry.prepared.as_ref();
+        let prepared = prepared.filter(|it| it.delivery.occurrence.scheduled_at == slot.at);
+        let is_prepared = prepared.is_some();
+        let is_known = prepared.is_some_and(|it| it.written == Written::Before);
+        if is_known || self.has_delivery(id, slot.at) {
+            if is_prepared {
+                self.withdraw_prepared(id);
+            }
             return;
         }
         if !self.is_allowed(&schedule, now) {
@@ -412,7 +447,18 @@ impl Agenda {
         None
     }
 
+    /// Skips what has no delivery.
     fn skip(&mut self, id: &ScheduleId, stretch: Stretch, now: Moment) {
+        let delivered = self.delivered_between(id, stretch.first, stretch.last);
+        let Some(entry) = self.entries.get(id).filter(|_| !delivered.is_empty()) else {
+            return self.skip_all_of(id, stretch, now);
+        };
+        for part in stretch.without(&entry.schedule.clone().recurrence, &delivered) {
+            self.skip_all_of(id, part, now);
+        }
+    }
+
+    fn skip_all_of(&mut self, id: &ScheduleId, stretch: Stretch, now: Moment) {
         self.coverage(id, |coverage| {
             coverage.miss(stretch.first, stretch.last, stretch.count);
         });
@@ -528,7 +574,7 @@ impl Agenda {
             return;
         };
         let nothing_to_prepare =
-            slot.excluded || self.is_open(id, slot.at) || self.will_be_paused(id, &slot);
+            slot.excluded || self.has_delivery(id, slot.at) || self.will_be_paused(id, &slot);
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };

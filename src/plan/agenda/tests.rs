@@ -332,8 +332,16 @@ impl World {
             | Fact::Began { .. }
             | Fact::Ceased { .. }
             | Fact::InForce { .. }
-            | Fact::SettledUntil(_)
-            | Fact::Rewound { .. } => {}
+            | Fact::SettledUntil(_) => {}
+            Fact::Rewound { to } => {
+                let ended = self.ended.iter().map(|it| &it.occurrence);
+                let ahead = ended.filter(|it| it.scheduled_at > to);
+                let delivered = ahead.map(|it| Delivered {
+                    schedule: it.schedule.clone(),
+                    scheduled_at: it.scheduled_at,
+                });
+                self.agenda.delivered(delivered.collect());
+            }
         }
         vec![]
     }
@@ -377,6 +385,7 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
         }],
         open: vec![],
         accepted: vec![],
+        delivered: vec![],
         runs: vec![],
         pauses: Pauses::default(),
     }

@@ -100,14 +100,6 @@ impl Journal {
         })
     }
 
-    /// Whether the clock was set back into a stretch of its time.
-    pub(super) fn steps_into(&self, first: Nanos, last: Nanos) -> bool {
-        self.clock.windows(2).any(|step| {
-            let ((_, before), (at, offset)) = (step[0], step[1]);
-            offset < before && (first..=last).contains(&(at + offset))
-        })
-    }
-
     pub(super) fn went_back_before(&self, until: Nanos) -> bool {
         self.clock
             .windows(2)

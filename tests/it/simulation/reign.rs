@@ -246,6 +246,17 @@ pub(super) fn holds(journal: &Journal) -> Vec<(Nanos, Nanos)> {
     journal.lives.iter().filter_map(held).collect()
 }
 
+/// Which times the daemon's clock showed when it took a step back for true.
+pub(super) fn rewinds(journal: &Journal) -> Vec<Nanos> {
+    let steps = journal
+        .clock
+        .windows(2)
+        .filter(|step| step[1].1 < step[0].1);
+    let seen = steps.filter_map(|step| awake(journal, step[1].0));
+    let released = holds(journal).into_iter().map(|(_, to)| to);
+    seen.chain(released).map(|at| journal.wall(at)).collect()
+}
+
 /// Whether what the daemon did at that instant was not recorded when it was killed.
 pub(super) fn is_blurred(journal: &Journal, at: Nanos) -> bool {
     journal.lives.iter().any(|life| {

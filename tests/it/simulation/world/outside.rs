@@ -104,7 +104,15 @@ impl World {
     }
 
     pub(super) fn take(&mut self, receipts: Vec<Receipt>) {
-        for Receipt { fact, standing } in receipts {
+        for Receipt {
+            fact,
+            standing,
+            delivered,
+        } in receipts
+        {
+            if let Some(process) = &mut self.process {
+                process.agenda.delivered(delivered);
+            }
             if let Fact::Ended(ending) = &fact
                 && ending.verdict == Verdict::Accepted
                 && standing == Standing::Durable
