@@ -200,7 +200,12 @@ impl Agenda {
     /// The daemon stops: nothing more is sent, and what has not reached its time is taken back.
     pub fn close(&mut self, now: Moment) -> Vec<Action> {
         self.slots.close();
-        self.settle_all(now);
+        // What passed while the process was stopped is for the next start to take up: here its
+        // deadline would begin, and nothing is sent.
+        let on_time_since = earlier(now.wall, LATE);
+        if self.wall.next().is_none_or(|next| next >= on_time_since) {
+            self.settle_all(now);
+        }
         self.withdraw_all_prepared();
         self.record_settled(now);
         std::mem::take(&mut self.actions)
@@ -333,24 +338,26 @@ impl Agenda {
     /// Before a newer occurrence becomes a delivery, older ones that wait for a retry or behind a
     /// gate make way for it (SEMANTICS.md 8).
     pub(super) fn displace_waiting(&mut self, schedule: &Schedule, newer: Timestamp, now: Moment) {
-        let (keep, why) = match schedule.policies.missed.catch_up {
-            CatchUp::None => (0, Skip::Missed),
-            CatchUp::Latest => (0, Skip::Superseded),
+        let (at_most, why) = match schedule.policies.missed.catch_up {
+            CatchUp::None => (1, Skip::Missed),
+            CatchUp::Latest => (1, Skip::Superseded),
             CatchUp::All { at_most, .. } => (at_most as usize, Skip::Superseded),
         };
-        let waiting: Vec<_> = self
+        let older: Vec<_> = self
             .of_schedule(&schedule.id)
             .into_iter()
             .filter(|key| {
                 self.open.get(key).is_some_and(|open| {
-                    open.is_waiting()
-                        && !open.is_manual()
-                        && open.delivery.occurrence.scheduled_at < newer
+                    !open.is_manual() && open.delivery.occurrence.scheduled_at < newer
                 })
             })
             .collect();
-        for key in &waiting[..waiting.len().saturating_sub(keep)] {
-            self.end(key, Verdict::Skipped(why), None, now);
+        // The newer one is among the newest `at_most`, and what a catch-up took up before it.
+        let beyond = (older.len() + 1).saturating_sub(at_most).min(older.len());
+        for key in &older[..beyond] {
+            if self.open.get(key).is_some_and(Open::is_waiting) {
+                self.end(key, Verdict::Skipped(why), None, now);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use crate::schedule::{
 };
 
 mod breakers;
+mod catch_ups;
 mod pauses;
 mod runs;
 mod steps;
