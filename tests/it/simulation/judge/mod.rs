@@ -198,6 +198,8 @@ impl<'a> Trial<'a> {
             if !repassed
                 && let Some(other) = effects.insert(place, arrival.key.clone())
                 && other != arrival.key
+                // Written nowhere when the process was killed, and its file was edited (SEMANTICS.md 20).
+                && !self.lost.contains(other.as_str())
             {
                 let detail = format!("also accepted as {other}");
                 self.charge(Charge::Dup, &name, &request_id, arrival.at, detail);
