@@ -13,8 +13,22 @@ const CALLS_A_LANE: usize = 64;
 
 /// Clients that are alike, each with connections of its own; made as they are needed.
 pub(super) struct Lanes {
-    make: Box<dyn Fn() -> ClientBuilder + Send + Sync>,
-    lanes: RwLock<Vec<Lane>>,
+    make: Box<dyn Fn(Speaks) -> ClientBuilder + Send + Sync>,
+    made: RwLock<Made>,
+}
+
+/// What the API speaks, as far as is known. A client that knows opens one connection for calls that come
+/// together, where one that does not opens a connection for each, and then needs none but the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Whatever,
+    Http2,
+}
+
+/// All for the same `speaks`, at least one.
+struct Made {
+    speaks: Speaks,
+    lanes: Vec<Lane>,
 }
 
 struct Lane {
@@ -32,30 +46,53 @@ impl Lanes {
     /// # Errors
     /// If there can't be such a client.
     pub(super) fn new(
-        make: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+        make: impl Fn(Speaks) -> ClientBuilder + Send + Sync + 'static,
     ) -> reqwest::Result<Self> {
-        let first = Lane::idle(make().build()?);
+        let speaks = Speaks::Whatever;
+        let first = Lane::idle(make(speaks).build()?);
         Ok(Self {
             make: Box::new(make),
-            lanes: RwLock::new(vec![first]),
+            made: RwLock::new(Made {
+                speaks,
+                lanes: vec![first],
+            }),
         })
     }
 
     /// The first client with room, so that few connections are in use while there is little to do.
     pub(super) fn take(&self) -> Taken {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.iter().find_map(Lane::with_room) {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = made.lanes.iter().find_map(Lane::with_room) {
             return lane;
         }
-        drop(lanes);
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        match (self.make)().build() {
-            Ok(client) => lanes.push(Lane::idle(client)),
-            // It could be made before: then this machine has run out of something for now, and
-            // the call shares a lane.
-            Err(error) => tracing::warn!(%error, "no further HTTP client can be made"),
+        drop(made);
+        let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = self.client(made.speaks) {
+            made.lanes.push(Lane::idle(client));
         }
-        lanes[lanes.len() - 1].shared()
+        made.lanes[made.lanes.len() - 1].shared()
+    }
+
+    /// From now on clients are made for what the API was heard to speak. Calls under way go on as they
+    /// were begun.
+    pub(super) fn heard(&self, speaks: Speaks) {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        let is_news = made.speaks != speaks;
+        drop(made);
+        if is_news && let Some(client) = self.client(speaks) {
+            *self.made.write().unwrap_or_else(PoisonError::into_inner) = Made {
+                speaks,
+                lanes: vec![Lane::idle(client)],
+            };
+        }
+    }
+
+    fn client(&self, speaks: Speaks) -> Option<Client> {
+        // It could be made before: if not now, this machine has run out of something, and calls share a lane.
+        (self.make)(speaks)
+            .build()
+            .inspect_err(|error| tracing::warn!(%error, "no further HTTP client can be made"))
+            .ok()
     }
 }
 
@@ -110,14 +147,14 @@ mod tests {
     fn a_burst_spreads_over_as_many_clients_as_it_needs_and_they_are_used_again() {
         // An error says that the process has a provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let lanes = Lanes::new(|| Client::builder().tls_certs_only([])).unwrap();
-        let count = || lanes.lanes.read().unwrap().len();
+        let lanes = Lanes::new(|_| Client::builder().tls_certs_only([])).unwrap();
+        let count = || lanes.made.read().unwrap().lanes.len();
         let burst: Vec<Taken> = (0..3 * CALLS_A_LANE).map(|_| lanes.take()).collect();
         assert_eq!(count(), 3);
         drop(burst);
         let again: Vec<Taken> = (0..CALLS_A_LANE).map(|_| lanes.take()).collect();
         assert_eq!(count(), 3);
-        let first = &lanes.lanes.read().unwrap()[0];
+        let first = &lanes.made.read().unwrap().lanes[0];
         assert_eq!(first.calls.load(Ordering::Relaxed), again.len());
     }
 }

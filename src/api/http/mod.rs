@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Url, Version, redirect, retry};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -29,7 +29,7 @@ use crate::plan::outcome::{Answer, Outcome};
 use crate::schedule::TriggerId;
 use answer::Reply;
 use fault::Fault;
-use lanes::Lanes;
+use lanes::{Lanes, Speaks};
 use quote::Quote;
 
 #[derive(Clone, Debug)]
@@ -94,6 +94,9 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 const LONGEST_BODY_READ: Duration = Duration::from_secs(5);
 const LARGEST_BODY: usize = 64 * 1024;
 
+/// As ALPN names it (RFC 9113, 3.2).
+const HTTP_2: &[u8] = b"h2";
+
 const NO_SUCH_RUN: &str = "apirun_00000000000000000000000000000000";
 
 impl HttpApi {
@@ -118,7 +121,7 @@ impl HttpApi {
         };
         let loopback = settings.base_url.is_loopback();
         let connect_timeout = LONGEST_CONNECT.min(settings.timeout / 2);
-        let make = move || {
+        let make = move |speaks| {
             let builder = Client::builder()
                 .user_agent(USER_AGENT)
                 .default_headers(headers.clone())
@@ -137,9 +140,16 @@ impl HttpApi {
                 Some(proxy) => builder.proxy(proxy.clone()),
                 None => builder,
             };
-            match &tls {
-                Some(tls) => builder.tls_backend_preconfigured(tls.clone()),
-                None => builder.tls_certs_only([]),
+            match (&tls, speaks) {
+                (Some(tls), Speaks::Whatever) => builder.tls_backend_preconfigured(tls.clone()),
+                (Some(tls), Speaks::Http2) => {
+                    let mut tls = tls.clone();
+                    tls.alpn_protocols = vec![HTTP_2.to_vec()];
+                    builder
+                        .tls_backend_preconfigured(tls)
+                        .http2_prior_knowledge()
+                }
+                (None, _) => builder.tls_certs_only([]),
             }
         };
         Ok(Self {
@@ -153,9 +163,18 @@ impl HttpApi {
     async fn send(&self, request: RequestBuilder, token: &Secret) -> Result<Reply, Fault> {
         let sent_at = Instant::now();
         let request = request.header(AUTHORIZATION, bearer(token));
-        let mut response = tokio::time::timeout(self.timeout, request.send())
+        let sent = tokio::time::timeout(self.timeout, request.send())
             .await
-            .map_err(|_| Fault::timed_out(self.timeout))??;
+            .map_err(|_| Fault::timed_out(self.timeout))?;
+        match &sent {
+            Ok(response) if response.version() == Version::HTTP_2 => {
+                self.lanes.heard(Speaks::Http2)
+            }
+            // It may speak something else by now.
+            Err(error) if error.is_connect() => self.lanes.heard(Speaks::Whatever),
+            _ => {}
+        }
+        let mut response = sent?;
         let left = self.timeout.saturating_sub(sent_at.elapsed());
         let body = read_body(&mut response, left.min(LONGEST_BODY_READ)).await;
         Ok(Reply {
@@ -272,7 +291,7 @@ fn tls(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Er
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

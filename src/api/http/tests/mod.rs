@@ -3,6 +3,7 @@
 mod bodies;
 mod faults;
 mod gets;
+mod http2;
 mod server;
 mod set_up;
 mod statuses;

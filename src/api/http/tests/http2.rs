@@ -1,0 +1,142 @@
+//! Over HTTP/2 many calls share a connection.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::certificate;
+use super::*;
+
+/// Accepts each trigger once as many have come as are to come together.
+struct Api {
+    listener: TcpListener,
+    ca: tempfile::NamedTempFile,
+    key: String,
+}
+
+impl Api {
+    async fn new() -> Self {
+        let (ca, key) = certificate(&["127.0.0.1"], 2099);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self { listener, ca, key }
+    }
+
+    fn settings(&self) -> HttpSettings {
+        let address = self.listener.local_addr().expect("it is bound");
+        HttpSettings {
+            ca_file: Some(self.ca.path().to_owned()),
+            ..settings(&format!("https://{address}"))
+        }
+    }
+
+    fn acceptor(&self, protocol: &[u8]) -> TlsAcceptor {
+        let chain = vec![CertificateDer::from_pem_file(self.ca.path()).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("good versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("they belong together");
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Serves while `calls` last, `together` of them at a time; how many connections they took.
+    async fn serve<T>(
+        &self,
+        protocol: &[u8],
+        together: usize,
+        calls: impl Future<Output = T>,
+    ) -> (T, usize) {
+        let acceptor = self.acceptor(protocol);
+        let connections = AtomicUsize::new(0);
+        let barrier = Arc::new(Barrier::new(together));
+        let serving = async {
+            let mut open = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = self.listener.accept().await.expect("a client comes");
+                connections.fetch_add(1, Ordering::Relaxed);
+                let (acceptor, barrier) = (acceptor.clone(), barrier.clone());
+                open.spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+                    let stream = TokioIo::new(stream);
+                    let service = service_fn(|request| accept(request, barrier.clone()));
+                    // A client that hangs up is none of the test's concern.
+                    let _ = match is_http2 {
+                        true => {
+                            let builder = http2::Builder::new(TokioExecutor::new());
+                            builder.serve_connection(stream, service).await
+                        }
+                        false => {
+                            let builder = http1::Builder::new();
+                            builder.serve_connection(stream, service).await
+                        }
+                    };
+                });
+            }
+        };
+        let done = tokio::select! {
+            done = calls => done,
+            () = serving => unreachable!("it serves for ever"),
+        };
+        (done, connections.into_inner())
+    }
+}
+
+async fn accept(
+    request: hyper::Request<Incoming>,
+    barrier: Arc<Barrier>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    // A client that has gone meanwhile gets no answer.
+    let _ = request.into_body().collect().await;
+    barrier.wait().await;
+    let accepted = hyper::Response::builder().status(202).body(Full::default());
+    Ok(accepted.expect("a good response"))
+}
+
+async fn burst(api: &HttpApi, calls: usize) {
+    let mut burst = tokio::task::JoinSet::new();
+    for _ in 0..calls {
+        let api = api.clone();
+        burst.spawn(async move { api.trigger(request()).await });
+    }
+    for answer in burst.join_all().await {
+        assert_accepted(&answer, None);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_come_together_share_a_connection_once_one_was_answered() {
+    let server = Api::new().await;
+    let api = api(&server.settings());
+    let first = server.serve(HTTP_2, 1, burst(&api, 1)).await;
+    assert_eq!(first.1, 1);
+    // Three lanes of 64, each with one connection.
+    let (_, connections) = server.serve(HTTP_2, 192, burst(&api, 192)).await;
+    assert_eq!(connections, 3);
+}
+
+#[tokio::test]
+async fn an_api_that_speaks_http_1_again_is_lost_for_one_call_that_never_reached_it() {
+    let server = Api::new().await;
+    let api = api(&server.settings());
+    server.serve(HTTP_2, 1, burst(&api, 1)).await;
+    let (answer, _) = server.serve(b"http/1.1", 1, api.trigger(request())).await;
+    assert_failed(&answer, Reached::No);
+    server.serve(b"http/1.1", 1, burst(&api, 1)).await;
+}
