@@ -66,7 +66,13 @@ fn main() -> anyhow::Result<()> {
         None => {
             let cells = rounds::run(&options)?;
             let upkeep = upkeep::run(&options)?;
-            report::write(&options, &cells, &upkeep)
+            report::write(&options, &cells, &upkeep)?;
+            let broken: Vec<_> = cells
+                .iter()
+                .filter_map(rounds::Cell::broken_promise)
+                .collect();
+            anyhow::ensure!(broken.is_empty(), broken.join("\n"));
+            Ok(())
         }
     }
 }

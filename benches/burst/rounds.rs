@@ -22,6 +22,18 @@ pub(crate) struct Cell {
     pub(crate) runs: Vec<Run>,
 }
 
+impl Cell {
+    /// What triggerd lost, doubled or sent early, however fast it was.
+    pub(crate) fn broken_promise(&self) -> Option<String> {
+        if !matches!(self.kind, Kind::Triggerd | Kind::TriggerdTls) {
+            return None;
+        }
+        let broken = |run: &&Run| run.arrived != self.n || run.duplicates + run.early > 0;
+        let run = self.runs.iter().find(broken)?;
+        Some(format!("{} with {}: {run:?}", self.kind.name(), self.n))
+    }
+}
+
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct Run {
     pub(crate) arrived: usize,
