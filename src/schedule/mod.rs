@@ -57,7 +57,8 @@ pub struct Policies {
     pub retry: Retry,
     pub expect: Expect,
     pub limits: Limits,
-    pub verify: Option<Verify>,
+    /// Few schedules have one.
+    pub verify: Option<Box<Verify>>,
 }
 
 /// What becomes of occurrences that passed while the daemon or the API was away (SEMANTICS.md 8).

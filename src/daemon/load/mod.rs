@@ -214,15 +214,17 @@ impl Catalog {
                 Named::Ignored | Named::Invalid(_) => self.look_at(path, now, report),
             }
         }
-        for (id, read) in self.read_all(stale, now) {
-            self.take(id, read, report);
+        for stale in stale.chunks(MOST_AT_ONCE) {
+            for (id, read) in self.read_all(stale, now) {
+                self.take(id, read, report);
+            }
         }
     }
 
     /// Reads files on all cores; in their order.
     fn read_all(
         &self,
-        files: Vec<(ScheduleId, &PathBuf)>,
+        files: &[(ScheduleId, &PathBuf)],
         now: Moment,
     ) -> Vec<(ScheduleId, ReadFile)> {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
@@ -482,6 +484,9 @@ struct ReadFile {
 
 /// So few files are read sooner than a thread is started.
 const FEWEST_FOR_A_THREAD: usize = 64;
+
+/// What was read of more files would lie in memory together, and never be given back.
+const MOST_AT_ONCE: usize = 1024;
 
 impl Entry {
     /// Whether the file and its input are as they were when they were read.

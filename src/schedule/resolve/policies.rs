@@ -40,7 +40,7 @@ impl Resolver {
                 per_day: value(&raw.limits.per_day),
                 per_hour: value(&raw.limits.per_hour),
             },
-            verify: verify?,
+            verify: verify?.map(Box::new),
         })
     }
 

@@ -119,7 +119,7 @@ impl Resolver {
             );
             return None;
         }
-        let mut expressions = Vec::new();
+        let mut expressions = Vec::with_capacity(lines.value.len());
         for line in &lines.value {
             match CronExpr::parse(&line.value, schedule) {
                 Ok(expression) => {

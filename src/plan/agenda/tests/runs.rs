@@ -135,12 +135,12 @@ fn a_run_of_the_process_before_is_followed_on_and_old_deadlines_are_not_told_aga
 fn a_completed_run_is_confirmed_or_missing_by_its_marker() {
     let verified = |name: &str| {
         let mut schedule = schedule(name, "0 9 23 * *");
-        schedule.policies.verify = Some(crate::schedule::Verify {
+        schedule.policies.verify = Some(Box::new(crate::schedule::Verify {
             url: Template::parse("https://wiki/{{ request_id }}").unwrap(),
             contains: None,
             within: Duration::from_secs(30),
             headers_from: None,
-        });
+        }));
         schedule
     };
     let mut world = World::at("2026-11-23T08:59:00Z");
