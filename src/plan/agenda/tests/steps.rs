@@ -77,14 +77,38 @@ fn s18_what_is_open_after_a_step_back_is_not_skipped_as_well() {
 }
 
 #[test]
-fn s18_after_what_had_its_delivery_the_next_one_is_written_ahead() {
+fn s18_after_what_is_found_to_have_its_delivery_the_next_one_is_written_ahead() {
     let mut world = World::at("2026-11-23T08:30:00Z");
     world.put(schedule("a", "0 * * * *"));
-    world.live_until("2026-11-23T09:30:00Z");
-    world.set_clock("2026-11-23T08:59:00Z");
+    world.pass("2026-11-23T08:59:55Z".parse().unwrap());
+    let mut actions = world.agenda.due(world.now).into_iter();
+    let written_ahead = actions.find_map(|action| match action {
+        Action::Record(Fact::WrittenAhead(delivery)) => Some(delivery),
+        _ => None,
+    });
+    world.agenda.already_known(&written_ahead.unwrap());
     world.live_until("2026-11-23T09:01:00Z");
     assert_eq!(
         world.next_wake(),
         Some("2026-11-23T09:59:55Z".parse().unwrap())
     );
+    assert_eq!(world.story(), "");
+}
+
+#[test]
+fn s18_what_had_its_delivery_before_a_step_back_is_not_excluded_by_an_edit_since() {
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    let mut hourly = schedule("a", "0 * * * *");
+    world.put(hourly.clone());
+    world.live_until("2026-11-23T09:30:00Z");
+    world.set_clock("2026-11-23T07:40:00Z");
+    hourly.recurrence.except = vec![jiff::civil::date(2026, 11, 23)];
+    world.put(hourly);
+    world.story.clear();
+    world.set_clock("2026-11-23T11:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T11:30:00 clock stepped 3h 50m
+    23T11:30:00 skipped 23T08:00..23T08:00 x1: excluded
+    23T11:30:00 skipped 23T10:00..23T11:00 x2: excluded
+    ");
 }
