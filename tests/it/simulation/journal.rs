@@ -20,6 +20,7 @@ pub(super) struct Journal {
     pub stops: Vec<(Nanos, Nanos)>,
     /// By schedule.
     pub edits: BTreeMap<String, Vec<Edit>>,
+    pub pauses: Vec<Pausing>,
     pub faults: Vec<Fault>,
     pub disk: Vec<Trouble>,
     pub arrivals: Vec<Arrival>,
@@ -53,6 +54,20 @@ pub(super) struct Edit {
     pub sketch: Option<Arc<Sketch>>,
     /// It was told so at its start.
     pub at_start: bool,
+}
+
+/// A person was told that a schedule, or all, are paused or go on.
+pub(super) struct Pausing {
+    pub at: Nanos,
+    pub name: Option<String>,
+    /// `None`: they go on.
+    pub paused: Option<Paused>,
+}
+
+/// Until when, on the wall clock; `None`: until a person ends it.
+#[derive(Clone, Copy)]
+pub(super) struct Paused {
+    pub until: Option<Nanos>,
 }
 
 pub(super) struct Told {

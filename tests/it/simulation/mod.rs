@@ -12,7 +12,7 @@ use journal::{Journal, Told};
 use judge::{Charge, Finding, Judgement};
 use oracle::Almanac;
 use sabotage::{Sabotage, Way};
-use script::{DAY, Deed, HOUR, Nanos, SECOND, Script};
+use script::{DAY, Deed, HOUR, MINUTE, Nanos, SECOND, Script};
 use world::World;
 
 mod api;
@@ -46,8 +46,9 @@ fn every_occurrence_comes_to_what_is_promised() {
         Some(seed) => vec![seed],
         None => (0..setting("TRIGGERD_SEEDS").unwrap_or(usual_seeds)).collect(),
     };
+    let is_one = seeds.len() == 1;
     let mut failed = Vec::new();
-    let (mut occurrences, mut accepted, mut latest) = (0, 0, 0);
+    let (mut occurrences, mut accepted, mut latest, mut paused) = (0, 0, 0, 0);
     for seed in seeds {
         let (journal, judgement) = run(Script::new(seed, days, schedules), None);
         if !judgement.findings.is_empty() {
@@ -62,9 +63,15 @@ fn every_occurrence_comes_to_what_is_promised() {
         );
         occurrences += judgement.must + judgement.must_not + judgement.may;
         accepted += judgement.accepted;
+        paused += judgement.paused;
         latest = latest.max(judgement.greatest_lateness / SECOND);
     }
     println!("{occurrences} occurrences, {accepted} accepted, the latest after {latest} s");
+    // One seed alone may have none.
+    assert!(
+        paused > 0 || is_one,
+        "nothing was to be skipped for a pause"
+    );
     assert!(failed.is_empty(), "seeds {failed:?}: see above");
 }
 
@@ -118,6 +125,26 @@ fn the_judge_notices() {
         let charges: Vec<_> = judgement.findings.iter().map(|it| it.charge).collect();
         assert_eq!(charges, [charge], "{way:?}: {:?}", judgement.findings);
     }
+}
+
+#[test]
+fn the_judge_notices_what_is_sent_in_a_pause() {
+    let mut script = Script::quiet(5, 2, SCHEDULES);
+    let from = script.starts + 5 * HOUR;
+    let pause = Deed::Pause {
+        name: None,
+        ends: from + HOUR,
+        expires: true,
+    };
+    script.deeds = vec![(from + 8 * MINUTE, pause)];
+    let sabotage = Sabotage {
+        way: Way::SendLate,
+        after: from,
+        victim: None,
+    };
+    let (_, judgement) = run(script, Some(sabotage));
+    let charges: Vec<_> = judgement.findings.iter().map(|it| it.charge).collect();
+    assert_eq!(charges, [Charge::Ghost], "{:?}", judgement.findings);
 }
 
 fn run(script: Script, sabotage: Option<Sabotage>) -> (Journal, Judgement) {

@@ -47,6 +47,14 @@ pub(super) enum Deed {
     /// SIGTERM, and a start this long after the end.
     Close(Nanos),
     TokenMended(&'static str),
+    /// A person pauses one schedule or all, unless it is later than `ends` by now.
+    Pause {
+        name: Option<String>,
+        ends: Nanos,
+        /// It is to expire then; else a person ends it.
+        expires: bool,
+    },
+    Resume(Option<String>),
 }
 
 /// A point between two steps of the daemon.
@@ -157,6 +165,8 @@ impl Script {
             }
         }
         script.disk = troubles(&script, &mut random.fork());
+        let pauses = pauses(&script, &mut random.fork());
+        script.deeds.extend(pauses);
         script
     }
 
@@ -321,6 +331,27 @@ fn faults(script: &Script, random: &mut Random) -> Vec<Fault> {
         });
     }
     faults
+}
+
+fn pauses(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
+    let names: Vec<_> = script.files.keys().cloned().collect();
+    let mut pauses = Vec::new();
+    for _ in 0..script.days() {
+        let at = script.busy_time(random);
+        let name = (!random.chance(20)).then(|| random.pick(&names));
+        let length = random.pick(&[20 * SECOND, 5 * MINUTE, HOUR, 5 * HOUR]);
+        let (ends, expires) = (at + length, random.chance(50));
+        if !expires {
+            pauses.push((ends, Deed::Resume(name.clone())));
+        }
+        let pause = Deed::Pause {
+            name,
+            ends,
+            expires,
+        };
+        pauses.push((at, pause));
+    }
+    pauses
 }
 
 fn troubles(script: &Script, random: &mut Random) -> Vec<Trouble> {

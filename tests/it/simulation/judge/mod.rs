@@ -16,6 +16,7 @@ use owed::{Case, Owed};
 
 mod holes;
 mod owed;
+mod paused;
 mod skipped;
 mod text;
 
@@ -56,6 +57,8 @@ pub(super) struct Judgement {
     pub must: usize,
     pub must_not: usize,
     pub may: usize,
+    /// Of those that must not come, for a pause.
+    pub paused: usize,
     pub accepted: usize,
     pub greatest_lateness: Nanos,
 }
@@ -78,6 +81,7 @@ struct Trial<'a> {
     charges: BTreeMap<(String, String), Finding>,
     accepted: HashMap<String, Nanos>,
     lost: HashSet<&'a str>,
+    paused: HashMap<String, Vec<paused::Stretch>>,
     greatest_lateness: Nanos,
 }
 
@@ -90,7 +94,13 @@ impl<'a> Trial<'a> {
                 .or_default()
                 .push(index);
         }
+        let paused = cases.iter().map(|case| case.name.clone());
+        let paused: HashSet<String> = paused.collect();
         Self {
+            paused: paused
+                .into_iter()
+                .map(|name| (name.clone(), paused::of(journal, &name)))
+                .collect(),
             lost: journal
                 .lives
                 .iter()
@@ -174,6 +184,10 @@ impl<'a> Trial<'a> {
                     (due - arrival.sent_at) / MILLISECOND
                 );
                 self.charge(Charge::Early, &name, &request_id, arrival.at, detail);
+            }
+            if self.paused[&name].iter().any(|it| it.holds(arrival.at)) {
+                let detail = "sent while it was paused".to_owned();
+                self.charge(Charge::Ghost, &name, &request_id, arrival.at, detail);
             }
             if !arrival.takes_effect {
                 continue;
@@ -287,7 +301,13 @@ impl<'a> Trial<'a> {
 
     fn close(self) -> Judgement {
         let count = |owed| self.cases.iter().filter(|case| case.owed == owed).count();
+        let is_paused = |case: &&Case| {
+            let mut pauses = self.paused[&case.name].iter();
+            pauses.any(|it| it.skips(case.scheduled(), case.seen_at))
+        };
+        let must_not = self.cases.iter().filter(|it| it.owed == Owed::MustNot);
         Judgement {
+            paused: must_not.filter(is_paused).count(),
             must: count(Owed::Must),
             must_not: count(Owed::MustNot),
             may: count(Owed::May),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use triggerd::schedule::CatchUp;
 
+use super::paused::{self, Stretch};
 use crate::simulation::journal::Journal;
 use crate::simulation::oracle::{Almanac, Instance};
 use crate::simulation::reign::{self, Reign};
@@ -152,8 +153,8 @@ struct Cover {
     wait: Nanos,
 }
 
-/// What stands in the way of an agent's deliveries, what runs into one another as one.
-fn covers(journal: &Journal, agent: usize) -> Vec<Cover> {
+/// What stands in the way of a schedule's deliveries to an agent, what runs into one another as one.
+fn covers(journal: &Journal, agent: usize, paused: &[Stretch]) -> Vec<Cover> {
     let api = journal
         .faults
         .iter()
@@ -176,6 +177,7 @@ fn covers(journal: &Journal, agent: usize) -> Vec<Cover> {
         .chain(downs)
         .chain(holds)
         .chain(slow)
+        .chain(paused.iter().map(|it| plain((it.from, it.to))))
         .collect();
     all.sort_by_key(|cover| cover.from);
     let mut merged: Vec<Cover> = Vec::new();
@@ -193,9 +195,6 @@ fn covers(journal: &Journal, agent: usize) -> Vec<Cover> {
 
 /// What is owed, and by when.
 pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
-    let covers: Vec<Vec<Cover>> = (0..AGENTS.len())
-        .map(|agent| covers(journal, agent))
-        .collect();
     let rejects = |agent: usize, from: Nanos, to: Nanos| {
         journal.faults.iter().any(|fault| {
             fault.kind == Kind::Rejected
@@ -209,7 +208,11 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
     for (index, case) in cases.iter().enumerate() {
         by_name.entry(case.name.clone()).or_default().push(index);
     }
-    for indices in by_name.values_mut() {
+    for (name, indices) in &mut by_name {
+        let paused = paused::of(journal, name);
+        let covers: Vec<Vec<Cover>> = (0..AGENTS.len())
+            .map(|agent| covers(journal, agent, &paused))
+            .collect();
         indices.sort_by_key(|&index| (cases[index].seen_at, cases[index].scheduled()));
         let mut ends = vec![0; indices.len()];
         for (place, &index) in indices.iter().enumerate() {
@@ -222,6 +225,10 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
             let missed = lateness > LATE;
             let near = |a: Nanos, b: Nanos| (a - b).abs() < SECOND;
             let mut may = near(lateness, LATE) || (missed && near(age, within));
+            may |= paused.iter().any(|it| it.may_skip(case.seen_at));
+            let is_paused = paused
+                .iter()
+                .any(|it| it.skips(case.scheduled(), case.seen_at));
             // Missed ones that the daemon saw in the same moment, newer than this.
             let newer = indices[place + 1..]
                 .iter()
@@ -229,7 +236,7 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
                 .filter(|&&it| !cases[it].instance().excluded && wall - cases[it].due() > LATE)
                 .count();
             let mut owed = match case.sketch.catch_up {
-                _ if case.instance().excluded => Owed::MustNot,
+                _ if case.instance().excluded || is_paused => Owed::MustNot,
                 _ if !missed => Owed::Must,
                 CatchUp::None => Owed::MustNot,
                 _ if age > within => Owed::MustNot,

@@ -49,6 +49,7 @@ impl World {
             }
             Deed::CrashAt(seam, down) => self.armed = Some((seam, down)),
             Deed::Close(down) => self.close(down),
+            Deed::Pause { .. } | Deed::Resume(_) => self.ask(deed),
             Deed::TokenMended(token) => {
                 let now = self.moment();
                 if let Some(process) = &mut self.process {
@@ -171,7 +172,11 @@ impl World {
             "",
             format!("killed, starts again after {} s", down / SECOND),
         );
-        self.later((self.now + down).min(self.calm_from()), Event::Start);
+        let starts = (self.now + down).min(self.calm_from());
+        self.later(starts, Event::Start);
+        for deed in std::mem::take(&mut self.unconfirmed) {
+            self.later(starts, Event::Deed(deed));
+        }
     }
 
     pub(super) fn close(&mut self, down: Nanos) {
@@ -195,6 +200,7 @@ impl World {
         };
         self.disk.close();
         self.unrecorded_since = None;
+        self.unconfirmed.clear();
         self.commits_at = None;
         self.tell("", "ended".to_owned());
         let down = process.closing.unwrap_or_default();

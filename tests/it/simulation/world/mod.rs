@@ -31,6 +31,7 @@ const WAKE_LATENCY: Nanos = 100_000;
 
 mod deeds;
 mod outside;
+mod pausing;
 mod telling;
 
 pub(super) struct World {
@@ -46,6 +47,8 @@ pub(super) struct World {
     /// Where the process is killed when it comes by, and for how long.
     armed: Option<(Seam, Nanos)>,
     commits_at: Option<Nanos>,
+    /// What a person paused or resumed and did not hear of: a kill has it asked for again.
+    unconfirmed: Vec<Deed>,
     unrecorded_since: Option<Nanos>,
     pub(super) sabotage: Option<Sabotage>,
     journal: Journal,
@@ -113,6 +116,7 @@ impl World {
             queued: 0,
             armed: None,
             commits_at: None,
+            unconfirmed: Vec::new(),
             unrecorded_since: None,
             sabotage: None,
             journal: Journal {

@@ -91,6 +91,7 @@ impl World {
             }
             None => {
                 self.unrecorded_since = None;
+                self.unconfirmed.clear();
                 self.disk.commit()
             }
         };
