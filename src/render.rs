@@ -1,10 +1,13 @@
-//! How problems look: drawn as the compiler draws them, or as JSON. It knows no I/O.
+//! How problems look, drawn as the compiler draws them or as JSON, and how instants and numbers are
+//! written. It knows no I/O.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::api::token::hide_tokens;
@@ -74,6 +77,22 @@ pub fn counts(problems: &[Problem]) -> Option<String> {
         })
         .collect();
     (!kinds.is_empty()).then(|| format!("{} in {}", kinds.join(", "), counted(files.len(), "file")))
+}
+
+/// How every instant is written for people, in whole seconds: `2026-11-23T08:00:00Z`.
+pub fn utc(at: Timestamp) -> String {
+    local(at, &TimeZone::UTC)
+}
+
+/// With the zone's offset, as in `2026-11-23T09:00:00+01:00`; `Z` where the zone is UTC.
+pub fn local(at: Timestamp, zone: &TimeZone) -> String {
+    let format = match zone == &TimeZone::UTC {
+        true => "%Y-%m-%dT%H:%M:%SZ",
+        false => "%Y-%m-%dT%H:%M:%S%:z",
+    };
+    at.to_zoned_datetime(zone.clone())
+        .strftime(format)
+        .to_string()
 }
 
 /// `1 file`, `2 files`.

@@ -38,7 +38,7 @@ pub(super) async fn run(
     let request_id = &args.request_id;
     let path = format!("/redeliver/{request_id}?force={}", args.force);
     let ended: Ended = client
-        .post(&path)
+        .deliver(&path, trigger::overhear)
         .await
         .with_context(|| format!("`{request_id}` can't be delivered again"))?;
     trigger::tell(&ended, out)

@@ -26,7 +26,7 @@ use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
 use crate::plan::pause::Scope;
 use crate::plan::run::Run;
-use crate::schedule::{Schedule, TriggerId};
+use crate::schedule::{Schedule, TriggerId, defaults};
 use crate::telemetry::{self, Tally, Telemetry};
 
 /// How long calls in flight may take to end once the daemon is asked to stop.
@@ -311,7 +311,13 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             Event::Redeliver { ended, reply } => {
                 let delivery = ended.delivery.clone();
                 let redelivered = self.agenda.redeliver(ended, now);
-                let _ = reply.send(redelivered.map(|actions| self.begin(&delivery, actions)));
+                let in_force = self.agenda.schedule(&delivery.occurrence.schedule);
+                let run_within = in_force.map_or(defaults::OVERLAP.stuck_after, |schedule| {
+                    schedule.policies.run_within()
+                });
+                let triggered =
+                    redelivered.map(|actions| self.begin(&delivery, run_within, actions));
+                let _ = reply.send(triggered);
             }
             Event::Look { reply } => {
                 let _ = reply.send(Standing {
@@ -319,6 +325,9 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     counts: self.counts.clone(),
                     ledger_in_memory: self.ledger_in_memory,
                 });
+            }
+            Event::LookAt { key, reply } => {
+                let _ = reply.send(self.agenda.wait_of(&key, now));
             }
             Event::Bounded(ceilings) => self.agenda.bound(ceilings),
             Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
@@ -329,15 +338,23 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     /// Begins one delivery by hand.
     pub fn trigger(&mut self, schedule: &Schedule) -> Triggered {
         let (delivery, actions) = self.agenda.trigger(schedule, self.world.clock.now());
-        self.begin(&delivery, actions)
+        let run_within = schedule.policies.run_within();
+        self.begin(&delivery, run_within, actions)
     }
 
-    fn begin(&mut self, delivery: &Delivery, actions: Vec<Action>) -> Triggered {
+    fn begin(
+        &mut self,
+        delivery: &Delivery,
+        run_within: Duration,
+        actions: Vec<Action>,
+    ) -> Triggered {
         let (ended, end) = oneshot::channel();
         self.waiting.insert(delivery.idempotency_key.clone(), ended);
         self.perform(actions);
         Triggered {
             request_id: delivery.request_id.clone(),
+            key: delivery.idempotency_key.clone(),
+            run_within,
             ended: end,
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::api::RunAnswer;
 use crate::api::token::TokenId;
 use crate::daemon::counts::Counts;
-use crate::plan::agenda::{Change, Snapshot};
+use crate::plan::agenda::{Change, Snapshot, Wait};
 use crate::plan::ceilings::Ceilings;
 use crate::plan::fact::{Ending, Source};
 use crate::plan::occurrence::IdempotencyKey;
@@ -63,6 +63,11 @@ pub enum Event {
     },
     /// Somebody looks how things stand.
     Look { reply: oneshot::Sender<Standing> },
+    /// Somebody waits for a delivery, and looks what it waits for; answered with `None` once it has ended.
+    LookAt {
+        key: IdempotencyKey,
+        reply: oneshot::Sender<Option<Wait>>,
+    },
     /// These bound the agents and all from here on.
     Bounded(Ceilings),
     /// What happened since the last summary is to be told.
@@ -101,5 +106,8 @@ pub struct Standing {
 #[derive(Debug)]
 pub struct Triggered {
     pub request_id: Arc<str>,
+    pub key: IdempotencyKey,
+    /// How long to wait for its run, by the schedule's policies.
+    pub run_within: Duration,
     pub ended: oneshot::Receiver<Arc<Ending>>,
 }

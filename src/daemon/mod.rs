@@ -24,6 +24,7 @@ use reload::{Reconfigure, ReloadError, Reloader, Reread};
 use watch::{QUIET, WatchError, Watcher};
 
 pub mod alerts;
+pub mod awaited;
 pub mod changes;
 pub mod chores;
 pub mod control;
@@ -93,6 +94,12 @@ pub async fn run<C: Clock, A: TriggerApi>(
     systemd::keep_memory_private();
     let now = clock.now();
     let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
+    // As soon as the lock is held: whoever asks meanwhile waits until the schedules are in force. Nobody can ask
+    // without it, and everything else goes on (SEMANTICS.md 20).
+    let bound = match place {
+        Place::Memory => None,
+        Place::Folder(_) => Some(Control::bind(&settings.control_socket)),
+    };
     reload::look_at_tokens(&tokens, &settings.tokens, telemetry.dry_run);
 
     let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
@@ -145,11 +152,10 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let _chores = chores::start(&settings.chores, hands).await?;
     systemd::ready(&engine.status());
 
-    // Nobody can ask without it, and everything else goes on (SEMANTICS.md 20).
     let socket = settings.control_socket.display();
-    let (state, bound) = match place {
-        Place::Memory => (None, None),
-        Place::Folder(folder) => (Some(folder), Some(Control::bind(&settings.control_socket))),
+    let state = match place {
+        Place::Memory => None,
+        Place::Folder(folder) => Some(folder),
     };
     if let Some(url) = settings.alerts.heartbeat.clone() {
         let every = settings.alerts.heartbeat_every;

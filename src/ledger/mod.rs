@@ -56,6 +56,9 @@ pub enum Standing {
     AlreadyKnown,
 }
 
+/// What has been taken, in the order in which it was stated.
+pub type Receipts = UnboundedReceiver<Vec<Receipt>>;
+
 /// A handle to the thread that writes. Dropping it waits until that has written what waits.
 pub struct Ledger {
     /// `None` once closed.
@@ -74,7 +77,7 @@ impl Ledger {
     pub fn open(
         place: &Place,
         now: Timestamp,
-    ) -> Result<(Self, Remembered, UnboundedReceiver<Vec<Receipt>>), LedgerError> {
+    ) -> Result<(Self, Remembered, Receipts), LedgerError> {
         let (lock, mut store) = match place {
             Place::Folder(folder) => {
                 let lock = StateLock::acquire(folder)?;

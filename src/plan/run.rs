@@ -114,6 +114,22 @@ impl Progress {
     }
 }
 
+/// What the operator can do about a run, by the words that the ledger has for how far it has come.
+/// API.md, "What the operator must see": it is the agent's configuration, not the request.
+pub fn way_out(status: &str, result: Option<&str>) -> Option<&'static str> {
+    match (status, result) {
+        ("suspended", _) => Some(
+            "approve it in the conversation, or let the agent write there without asking; an app may have to be connected",
+        ),
+        ("failed", _) | (_, Some("missing")) => Some(
+            "the request was in order: check the agent's instructions, its app's permission and authentication, and \
+             whether writes wait for an approval",
+        ),
+        ("lost", _) => Some("look at the conversation: what became of it is not known"),
+        _ => None,
+    }
+}
+
 impl Overdue {
     /// The key of `[expect]` that sets it.
     pub fn key(self) -> &'static str {

@@ -61,6 +61,16 @@ pub struct Policies {
     pub verify: Option<Box<Verify>>,
 }
 
+impl Policies {
+    /// How long somebody who looks on waits for a run: `finished_within`, else for as long as it counts as
+    /// active.
+    pub fn run_within(&self) -> Duration {
+        self.expect
+            .finished_within
+            .unwrap_or(self.overlap.stuck_after)
+    }
+}
+
 /// What becomes of occurrences that passed while the daemon or the API was away (SEMANTICS.md 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed {

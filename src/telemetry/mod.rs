@@ -15,7 +15,7 @@ use crate::plan::ceilings::Bounded;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
-use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport};
+use crate::plan::run::{Finding, Overdue, Progress, RunEnd, RunReport, way_out};
 use crate::render::{counted, line_and_column};
 use crate::schedule::ScheduleId;
 use crate::schedule::problem::{Problem, Severity};
@@ -156,10 +156,10 @@ impl Telemetry {
             ),
             Notice::RunOverdue { run, overdue } => {
                 let fix = match overdue {
-                    Overdue::Approval => SUSPENDED,
-                    Overdue::End => {
-                        "look at the conversation: the agent may hang, or take longer than `finished_within`"
-                    }
+                    Overdue::Approval => way_out(RunStatus::Suspended.as_str(), None),
+                    Overdue::End => Some(
+                        "look at the conversation: the agent may hang, or take longer than `finished_within`",
+                    ),
                 };
                 warn!(
                     schedule = %run.occurrence.schedule,
@@ -256,17 +256,10 @@ fn ended(ending: &Ending) {
     );
 }
 
-/// What the operator can do about a run that waits.
-const SUSPENDED: &str = "approve it in the conversation, or let the agent write there without asking; an app may have to be connected";
-
-/// API.md, "What the operator must see": it is the agent's configuration, not the request.
-const NOTHING_WRITTEN: &str = "the request was in order: check the agent's instructions, its app's permission and \
-     authentication, and whether writes wait for an approval";
-
 fn run(report: &RunReport) {
     let run = &report.run;
     macro_rules! line {
-        ($level:ident, $message:literal, $fix:expr) => {{
+        ($level:ident, $message:literal) => {{
             let (finding, detail) = match &report.progress {
                 Progress::Status(_) => (None, None),
                 Progress::Ended(end) => (end.finding(), end.detail()),
@@ -282,36 +275,30 @@ fn run(report: &RunReport) {
                 since_acceptance_ms =
                     i64::try_from(report.at.duration_since(run.accepted_at).as_millis())
                         .unwrap_or(i64::MAX),
-                fix = $fix,
+                fix = way_out(report.progress.word(), finding.map(Finding::word)),
                 $message
             )
         }};
     }
     match &report.progress {
         Progress::Status(RunStatus::Queued | RunStatus::InProgress) => {
-            line!(debug, "run goes on", None::<&str>);
+            line!(debug, "run goes on");
         }
-        Progress::Status(RunStatus::Suspended) => line!(info, "run waits", Some(SUSPENDED)),
+        Progress::Status(RunStatus::Suspended) => line!(info, "run waits"),
         Progress::Status(RunStatus::Completed) => {
-            line!(info, "run completed: its result is looked up", None::<&str>);
+            line!(info, "run completed: its result is looked up");
         }
         Progress::Status(RunStatus::Failed | RunStatus::Other(_)) => {
-            line!(warn, "run is in a status that is not known", None::<&str>);
+            line!(warn, "run is in a status that is not known");
         }
         Progress::Ended(RunEnd::Completed(None | Some(Finding::Confirmed))) => {
-            line!(info, "run ended", None::<&str>);
+            line!(info, "run ended");
         }
         Progress::Ended(RunEnd::Completed(Some(Finding::Missing))) => {
-            line!(error, "run ended", Some(NOTHING_WRITTEN));
+            line!(error, "run ended");
         }
-        Progress::Ended(RunEnd::Failed { .. }) => line!(error, "run ended", Some(NOTHING_WRITTEN)),
-        Progress::Ended(RunEnd::Lost(_)) => {
-            line!(
-                warn,
-                "run ended",
-                Some("look at the conversation: what became of it is not known")
-            );
-        }
+        Progress::Ended(RunEnd::Failed { .. }) => line!(error, "run ended"),
+        Progress::Ended(RunEnd::Lost(_)) => line!(warn, "run ended"),
     }
 }
 

@@ -1,19 +1,24 @@
 //! What the control socket answers to each question, and the shapes of both, shared with the client.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::daemon::awaited;
 use crate::daemon::event::{Event, Triggered};
 use crate::daemon::office::{Office, OfficeError};
 use crate::ledger::history::RecordedDelivery;
+use crate::plan::agenda::Wait;
 use crate::plan::fact::Ending;
 use crate::plan::outcome::Outcome;
 use crate::plan::pause::{Pause, Scope};
+use crate::plan::run::way_out;
 use crate::schedule::ScheduleId;
 
 /// How a delivery that was asked for ended.
@@ -27,6 +32,36 @@ pub struct Ended {
     /// What the API said, and what to do about it.
     pub detail: Option<String>,
     pub fix: Option<String>,
+}
+
+/// What whoever asked for a delivery is told, a line of JSON each: first that it has begun, last how
+/// it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Begun(Begun),
+    Waits(Waits),
+    Ended(Ended),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    pub request_id: String,
+    /// How long to wait for its run, by the schedule's policies.
+    pub run_within_seconds: u64,
+}
+
+/// What a delivery waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// In words, such as `a retry`.
+    pub what: String,
+    pub until: Option<Timestamp>,
+    /// What the API said, and what to do about it.
+    pub detail: Option<String>,
+    pub fix: Option<String>,
+    /// When it expires.
+    pub deadline_at: Timestamp,
 }
 
 /// A delivery as the ledger has it, as far as somebody waits for its run.
@@ -43,6 +78,8 @@ pub struct RunSeen {
     /// What `[verify]` found.
     pub result: Option<String>,
     pub detail: Option<String>,
+    /// What to do about it.
+    pub fix: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +125,27 @@ impl Ended {
     }
 }
 
+impl Begun {
+    pub fn new(triggered: &Triggered) -> Self {
+        Self {
+            request_id: triggered.request_id.to_string(),
+            run_within_seconds: triggered.run_within.as_secs(),
+        }
+    }
+}
+
+impl From<Wait> for Waits {
+    fn from(wait: Wait) -> Self {
+        Self {
+            what: wait.what,
+            until: wait.until,
+            detail: wait.detail,
+            fix: wait.fix.map(str::to_owned),
+            deadline_at: wait.deadline_at,
+        }
+    }
+}
+
 impl DeliverySeen {
     pub fn new(delivery: &RecordedDelivery) -> Self {
         Self {
@@ -96,6 +154,7 @@ impl DeliverySeen {
                 ended: run.ended_at.is_some(),
                 result: run.result.clone(),
                 detail: run.detail.clone(),
+                fix: way_out(&run.status, run.result.as_deref()).map(str::to_owned),
             }),
             conversation_url: delivery.conversation_url.clone(),
         }
@@ -109,7 +168,7 @@ pub(super) async fn status(State(office): State<Office>) -> Response {
     }
 }
 
-/// Begins one delivery, and answers when it has ended.
+/// Begins one delivery, and tells of it until it has ended.
 pub(super) async fn trigger(State(office): State<Office>, Path(name): Path<String>) -> Response {
     let Ok(schedule) = ScheduleId::parse(&name) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -119,7 +178,7 @@ pub(super) async fn trigger(State(office): State<Office>, Path(name): Path<Strin
         .ask(Event::Trigger { schedule, reply }, replied)
         .await
     {
-        Ok(Some(triggered)) => until_it_ends(triggered).await,
+        Ok(Some(triggered)) => tell(office, triggered),
         Ok(None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => refuse(&error),
     }
@@ -136,7 +195,7 @@ pub(super) async fn redeliver(
     };
     let (reply, replied) = oneshot::channel();
     match office.ask(Event::Redeliver { ended, reply }, replied).await {
-        Ok(Some(triggered)) => until_it_ends(triggered).await,
+        Ok(Some(triggered)) => tell(office, triggered),
         Ok(None) => refuse(&OfficeError::Refused(crate::plan::redeliver::Refused::Open)),
         Err(error) => refuse(&error),
     }
@@ -198,11 +257,28 @@ fn done(answer: Result<bool, OfficeError>) -> Response {
     }
 }
 
-async fn until_it_ends(triggered: Triggered) -> Response {
-    match triggered.ended.await {
-        Ok(ending) => Json(Ended::new(&ending)).into_response(),
-        Err(_) => refuse(&OfficeError::Stopping),
-    }
+/// A body that grows until the delivery has ended. One that ends without an ending: the daemon stopped.
+fn tell(office: Office, triggered: Triggered) -> Response {
+    let (told, lines) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // Whoever asked may have gone meanwhile; the delivery stands all the same.
+        let tell = |what: Told| drop(told.send(what));
+        tell(Told::Begun(Begun::new(&triggered)));
+        let waits = |wait: Wait| tell(Told::Waits(wait.into()));
+        let ended = tokio::select! {
+            ended = awaited::until_it_ends(&office.engine, triggered, waits) => ended,
+            () = told.closed() => None,
+        };
+        if let Some(ending) = ended {
+            tell(Told::Ended(Ended::new(&ending)));
+        }
+    });
+    let lines = stream::unfold(lines, async |mut lines| {
+        let told: Told = lines.recv().await?;
+        let line = serde_json::to_vec(&told).map(|line| [&line, "\n".as_bytes()].concat());
+        Some((line, lines))
+    });
+    Body::from_stream(lines).into_response()
 }
 
 fn refuse(error: &OfficeError) -> Response {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::answers::Refusal;
+use super::answers::{Ended, Refusal, Told};
 
 /// Asks whoever listens on one socket.
 pub struct Client {
@@ -58,10 +58,29 @@ impl Client {
         read(&self.send(self.http.get(url(path))).await?)
     }
 
+    /// Asks for a delivery, and passes on what is told of it until it has ended.
+    ///
     /// # Errors
-    /// If it is not done.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, AskError> {
-        read(&self.send(self.http.post(url(path))).await?)
+    /// If it is not begun, or the daemon stops before its end.
+    pub async fn deliver(
+        &self,
+        path: &str,
+        mut tell: impl FnMut(&Told),
+    ) -> Result<Ended, AskError> {
+        let mut answer = self.answer(self.http.post(url(path))).await?;
+        let mut unread = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|_| AskError::Stopped)? {
+            unread.extend_from_slice(&chunk);
+            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = unread.drain(..=end).collect();
+                let told = read(&line)?;
+                tell(&told);
+                if let Told::Ended(ended) = told {
+                    return Ok(ended);
+                }
+            }
+        }
+        Err(AskError::Stopped)
     }
 
     /// Orders something that has no answer but that it was done.
@@ -76,12 +95,24 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, AskError> {
+        let body = self.answer(request).await?.bytes().await;
+        Ok(body.map_err(|_| AskError::Stopped)?.to_vec())
+    }
+
+    /// One that says that it was done, or will be.
+    async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, AskError> {
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => return Err(self.nobody()),
             Err(_) => return Err(AskError::Stopped),
         };
         let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
         let body = answer.bytes().await.map_err(|_| AskError::Stopped)?;
         let refusal = || {
             serde_json::from_slice(&body)
@@ -89,7 +120,6 @@ impl Client {
                 .map(|it: Refusal| it.error)
         };
         match status {
-            status if status.is_success() => Ok(body.to_vec()),
             reqwest::StatusCode::NOT_FOUND => Err(AskError::NotFound(refusal())),
             reqwest::StatusCode::SERVICE_UNAVAILABLE => Err(AskError::Stopped),
             status => Err(AskError::Refused(

@@ -16,7 +16,7 @@ use crate::daemon::office::Office;
 mod answers;
 mod client;
 
-pub use answers::{DeliverySeen, Ended, PauseOrder, Refusal};
+pub use answers::{Begun, DeliverySeen, Ended, PauseOrder, Refusal, RunSeen, Told, Waits};
 pub use client::{AskError, Client};
 
 /// A socket that is listened on. Its file goes with it.

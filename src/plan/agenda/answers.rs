@@ -235,6 +235,6 @@ impl Agenda {
     }
 }
 
-fn on_wall(at: Boottime, now: Moment) -> Timestamp {
+pub(super) fn on_wall(at: Boottime, now: Moment) -> Timestamp {
     later(now.wall, at.saturating_sub(now.boot))
 }

@@ -277,7 +277,7 @@ impl Agenda {
             self.boot.remove(before, AtBoot::Overdue(key.clone()));
         }
         let delivery = open.delivery.clone();
-        let schedule = self.schedule(&delivery.occurrence.schedule);
+        let schedule = self.looked_after(&delivery.occurrence.schedule);
         let within = schedule.and_then(|schedule| schedule.policies.expect.accepted_within);
         let expected_from = delivery.due_at.max(delivery.opened_at);
         let overdue_at = within.map(|within| later(expected_from, within));

@@ -42,6 +42,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod waits;
 
 use deliveries::{Open, Pace};
 pub use runs::LookUp;
@@ -49,6 +50,7 @@ use schedules::Entry;
 use slots::Slots;
 pub use snapshot::{ScheduleNow, Snapshot};
 use timers::Timers;
+pub use waits::Wait;
 
 /// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,6 +178,8 @@ pub struct Agenda {
     runs: Followed,
     /// What waits for a run of its schedule to end.
     queue: HashMap<ScheduleId, IdempotencyKey>,
+    /// A schedule that is not in force here, whose deliveries and runs are looked after all the same.
+    by_hand: Option<Arc<Schedule>>,
     told_of_no_runs: bool,
     actions: Vec<Action>,
 }
@@ -246,6 +250,7 @@ impl Agenda {
             pauses: remembered.pauses,
             runs: Followed::default(),
             queue: HashMap::default(),
+            by_hand: None,
             told_of_no_runs: false,
             actions: Vec::new(),
         };
@@ -284,6 +289,13 @@ impl Agenda {
             agenda.take_over(open, now);
         }
         agenda
+    }
+
+    /// Fires nothing, and knows the policies of what is triggered by hand.
+    #[must_use]
+    pub fn by_hand_alone(mut self, schedule: Arc<Schedule>) -> Self {
+        self.by_hand = Some(schedule);
+        self
     }
 
     /// From here on these bound the agents and all.
@@ -362,6 +374,12 @@ impl Agenda {
 
     pub fn schedule(&self, id: &ScheduleId) -> Option<&Arc<Schedule>> {
         self.entries.get(id).map(|entry| &entry.schedule)
+    }
+
+    /// By which policies it is looked after.
+    fn looked_after(&self, id: &ScheduleId) -> Option<&Arc<Schedule>> {
+        let by_hand = self.by_hand.as_ref().filter(|schedule| schedule.id == *id);
+        self.schedule(id).or(by_hand)
     }
 
     /// What is loaded, and when it is scheduled next.

@@ -322,7 +322,7 @@ impl Agenda {
     }
 
     fn entry_of(&self, following: &Following) -> Option<&Arc<Schedule>> {
-        self.schedule(&following.run.occurrence.schedule)
+        self.looked_after(&following.run.occurrence.schedule)
     }
 
     /// Where the result of this run is looked up, if its schedule asks for that. A template that
@@ -361,7 +361,7 @@ impl Agenda {
 
     /// Told once, and only where somebody counts on it.
     fn no_run_to_follow(&mut self, id: &ScheduleId) {
-        let counts_on_runs = self.schedule(id).is_some_and(|schedule| {
+        let counts_on_runs = self.looked_after(id).is_some_and(|schedule| {
             let policies = &schedule.policies;
             policies.overlap.policy != OverlapPolicy::Allow
                 || policies.expect.finished_within.is_some()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Agenda;
 use super::deliveries::State;
+use super::{Agenda, Wait};
 use crate::clock::Moment;
 use crate::plan::breaker::Standing;
 use crate::plan::follow::Following;
@@ -83,11 +83,11 @@ impl Agenda {
 }
 
 impl State {
-    fn waits_for(&self) -> &'static str {
+    pub(super) fn waits_for(&self) -> &'static str {
         match self {
             State::Pending => "its jitter",
             State::Sendable => "its turn",
-            State::Trying => "an answer",
+            State::Trying => Wait::FOR_AN_ANSWER,
             State::Waiting { .. } => "a retry",
             State::Held(_) => "a breaker",
             State::Queued => "a run to end",

@@ -1,6 +1,7 @@
 //! `status`, `pause`, `resume`, `redeliver` and `trigger --wait`: what a running daemon is asked.
 
-use std::process::Output;
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -194,6 +195,117 @@ async fn trigger_waits_for_the_run_with_and_without_a_daemon() {
     world.sandbox.set_agent(fails).expect("an agent");
     let _daemon = listening(&world).await;
     let (out, _, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
-    assert!(out.ends_with("\nrun failed\nrun_failed\n"), "{out}");
+    assert!(
+        out.contains("\nrun failed\nrun_failed\nthe request was in order: "),
+        "{out}"
+    );
     assert_eq!(code, Some(1));
+}
+
+/// A command whose standard error is read as it comes.
+fn begin(world: &World, args: &[&str]) -> (Child, Lines<BufReader<ChildStderr>>) {
+    let mut command = world.command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let err = child.stderr.take().expect("it is piped");
+    (child, BufReader::new(err).lines())
+}
+
+fn refused() -> Fault {
+    Fault::from(FaultKind::Status {
+        status: 401,
+        retry_after: None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_trigger_waits_for_is_said_at_once_and_goes_on_when_it_can() {
+    let world = World::new().await;
+    world.schedule("nightly", NIGHTLY);
+    world.sandbox.fault(refused().times(1));
+    let _daemon = listening(&world).await;
+    let (waits, mut err) = begin(&world, &["trigger", "nightly"]);
+    let line = err.next().expect("a line").expect("a text");
+    let (what, times) = line.split_once("; it goes on at 2").expect("until when");
+    assert_eq!(
+        what,
+        "waiting for the token default, which is refused; Incorrect API key provided (invalid_api_key); make a Workspace Agent access token \
+         in ChatGPT under Admin > Access tokens, with the scope Workspace Agents; a Platform API key does not work"
+    );
+    assert!(times.contains("; it expires at 2"), "{times}");
+    assert!(
+        times.ends_with(", and Ctrl-C leaves it to the daemon"),
+        "{times}"
+    );
+
+    // The next one by hand probes, and finds that it works.
+    let (out, _, code) = said(&run(&world, &["trigger", "nightly"]).await);
+    assert!(out.starts_with("accepted nightly-manual-"), "{out}");
+    assert_eq!(code, Some(0));
+    let waited = tokio::task::spawn_blocking(move || waits.wait_with_output());
+    let (out, _, code) = said(&waited.await.expect("no panic").expect("it ends"));
+    assert!(out.starts_with("accepted nightly-manual-"), "{out}");
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_waits_no_longer_than_it_is_told_and_leaves_the_rest_to_the_daemon() {
+    let world = World::new().await;
+    world.schedule("nightly", NIGHTLY);
+    world.sandbox.fault(refused());
+    let args = ["trigger", "nightly", "--within", "1s"];
+    let (_, err, code) = said(&run(&world, &args).await);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains("Ctrl-C leaves it to the next `triggerd run`"),
+        "{err}"
+    );
+    assert!(
+        err.contains("goes on when the daemon starts, with the same key"),
+        "{err}"
+    );
+
+    let _daemon = listening(&world).await;
+    let (_, err, code) = said(&run(&world, &args).await);
+    assert_eq!(code, Some(1));
+    let after = err.lines().last().expect("a line");
+    assert!(after.starts_with("error: `nightly-manual-2"), "{after}");
+    assert!(after.ends_with("` was not accepted in time, and goes on; `triggerd history nightly` shows what becomes of it"), "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_is_told_with_the_way_out_and_not_waited_for_for_ever() {
+    let world = World::new().await;
+    let expects = format!("{NIGHTLY}\n[expect]\nfinished_within = \"8s\"\n");
+    world.schedule("nightly", &expects);
+    let suspends = AgentChange {
+        trigger_id: Some(TRIGGER_ID.to_owned()),
+        behaviour: Some(Behaviour::Suspends),
+        ..AgentChange::default()
+    };
+    world.sandbox.set_agent(suspends).expect("an agent");
+    let _daemon = listening(&world).await;
+    let (out, err, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
+    assert_eq!(code, Some(1), "{out}{err}");
+    let (_, waits) = out
+        .split_once("run suspended\napprove it in the conversation, ")
+        .expect("it is said");
+    assert!(waits.contains("\nhttps://chatgpt.com/c/"), "{out}");
+    assert!(
+        err.contains("the run has not ended after 8s, and goes on"),
+        "{err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_the_result_is_looked_up_as_well() {
+    let world = World::new().await;
+    let verifies = format!(
+        "{NIGHTLY}output_destination = \"notes\"\n\n[verify]\nurl = \"{}/sandbox/destinations/notes\"\n",
+        world.sandbox.root_url()
+    );
+    world.schedule("nightly", &verifies);
+    let (out, err, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
+    assert!(out.ends_with("\nrun completed\nconfirmed\n"), "{out}{err}");
+    assert_eq!(code, Some(0));
 }
