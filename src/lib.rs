@@ -49,6 +49,7 @@ pub mod clock;
 pub mod daemon;
 pub mod http;
 pub mod ledger;
+pub mod past;
 pub mod telemetry;
 
 // What people hold in their hands.

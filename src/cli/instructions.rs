@@ -40,6 +40,14 @@ pub(super) fn run(
             "<the marker line of the input>".to_owned(),
         ),
     };
+    if let (Some(name), None) = (&args.schedule, &destination) {
+        // Standard output is what is pasted.
+        writeln!(
+            std::io::stderr(),
+            "note: `{name}` names no destination, nor does its input: set `event.output_destination` in its file or under \
+             `[defaults]`, or WORKSPACE_AGENT_OUTPUT_DESTINATION"
+        )?;
+    }
     let destination = destination.map_or_else(
         || "the output destination named in the input".to_owned(),
         |destination| format!("`{destination}`"),

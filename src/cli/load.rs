@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::cli::heat_map::{self, Cells};
 use crate::cli::next::zone;
-use crate::cli::when::When;
 use crate::cli::{Workplace, length};
+use crate::past::when::When;
 use crate::plan::jitter;
 use crate::render::counted;
 use crate::schedule::Schedule;

@@ -12,10 +12,11 @@ use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::clock::{Clock, SystemClock};
+use crate::daemon::control::Client;
 use crate::daemon::load::Catalog;
 use crate::daemon::systemd;
 use crate::daemon::watch;
-use crate::ledger::Reader;
+use crate::ledger::{LedgerError, Reader};
 use crate::plan::occurrence::Namespace;
 use crate::render;
 use crate::schedule::problem::{Problem, Severity};
@@ -46,7 +47,6 @@ mod sandbox;
 mod schema;
 mod status;
 mod trigger;
-mod when;
 mod why;
 
 /// Wakes ChatGPT Workspace Agents on schedule
@@ -129,7 +129,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Next(args) => next::run(args, &Workplace::open(&flags)?, out),
         Command::Preview(args) => preview::run(args, &Workplace::open(&flags)?, out),
         Command::Instructions(args) => instructions::run(args, &Workplace::open(&flags)?, out),
-        Command::History(args) => history::run(&args, &Workplace::open(&flags)?, out),
+        Command::History(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(async move { history::run(&args, &workplace, out).await })
+        }
         Command::Init(args) => init::run(&args, out),
         Command::Schema(args) => schema::run(&args, out),
         Command::Rehearse(args) => {
@@ -141,7 +144,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Man(args) => man::run(&args, out),
         Command::Plan(args) => plan::run(&args, &Workplace::open(&flags)?, out),
         Command::Load(args) => load::run(&args, &Workplace::open(&flags)?, out),
-        Command::Why(args) => why::run(&args, &Workplace::open(&flags)?, out),
+        Command::Why(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(async move { why::run(&args, &workplace, out).await })
+        }
         Command::Run(args) => {
             let workplace = Workplace::open(&flags)?;
             telemetry::start(workplace.settings.log_format, telemetry::USUAL);
@@ -308,6 +314,30 @@ impl Schedules {
             None => "`triggerd next --count 1` names what there is".to_owned(),
         };
         Err(anyhow!("there is no schedule `{name}`; {way_out}"))
+    }
+}
+
+/// Who tells of the past.
+pub(crate) enum Past {
+    Ledger(Reader),
+    /// It reads its ledger for those who can't.
+    Daemon(Client),
+}
+
+impl Past {
+    /// # Errors
+    /// Why the ledger can't be read, where no daemon answers either.
+    pub(crate) async fn open(workplace: &Workplace) -> Result<Self, LedgerError> {
+        let settings = workplace.settings();
+        let error = match Reader::open(&settings.state) {
+            Ok(reader) => return Ok(Self::Ledger(reader)),
+            Err(error) => error,
+        };
+        let client = Client::new(&settings.control_socket).ok();
+        match client {
+            Some(client) if client.is_answered() => Ok(Self::Daemon(client)),
+            _ => Err(error),
+        }
     }
 }
 

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::cli::{Workplace, when::When};
+use crate::cli::Workplace;
+use crate::past::when::When;
 use crate::plan::jitter;
 use crate::schedule::cron::CronExpr;
 use crate::schedule::message::rfc3339;
-use crate::schedule::recurrence::{Naming, Recurrence, Slot, Timing, Zone};
+use crate::schedule::recurrence::{Recurrence, Slot, Timing, Zone, note};
 use crate::schedule::{Schedule, ScheduleId};
 
 /// Show the next occurrences, in local time and UTC
@@ -130,7 +131,7 @@ fn slots(recurrence: &Recurrence, from: Timestamp, count: usize) -> impl Iterato
 }
 
 fn start(args: &Args, zone: &TimeZone, now: Timestamp) -> anyhow::Result<Timestamp> {
-    args.from.map_or(Ok(now), |from| from.in_zone(zone))
+    args.from.map_or(Ok(now), |from| Ok(from.in_zone(zone)?))
 }
 
 fn row(
@@ -146,30 +147,6 @@ fn row(
         due_at_utc: due_at.to_string(),
         note: note(recurrence, slot),
     }
-}
-
-/// Where a clock change, or an excluded date, makes an occurrence something to look at twice.
-pub(super) fn note(recurrence: &Recurrence, slot: &Slot) -> Option<String> {
-    if slot.excluded {
-        return Some("excluded by `except`: does not fire".into());
-    }
-    let zone = &recurrence.zone.tz;
-    let local = zone.to_datetime(slot.at);
-    if let AmbiguousOffset::Fold { before, .. } = zone.to_ambiguous_timestamp(local).offset() {
-        let pass = if zone.to_offset(slot.at) == before {
-            "first"
-        } else {
-            "second"
-        };
-        return Some(format!("this time comes twice; this is the {pass} pass"));
-    }
-    let change = zone
-        .preceding(slot.at + jiff::SignedDuration::from_nanos(1))
-        .next()?;
-    let before = zone.to_datetime(slot.at - jiff::SignedDuration::from_nanos(1));
-    let forward = change.timestamp() == slot.at && before.duration_until(local).as_secs() > 0;
-    (forward && slot.naming == Naming::WallClock)
-        .then(|| "the clock goes forward here; what it skips fires now".into())
 }
 
 fn print(rows: &[Row], out: &mut dyn Write) -> std::io::Result<()> {

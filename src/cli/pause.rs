@@ -9,6 +9,7 @@ use anyhow::bail;
 use crate::cli::{Workplace, length};
 use crate::daemon::control::{AskError, Client, PauseOrder};
 use crate::plan::delivery::later;
+use crate::render::utc;
 
 /// Stop the firing of a schedule, or of all, until it is resumed
 ///
@@ -74,7 +75,7 @@ pub(super) async fn pause(
     }
     write!(out, "paused {}", name_of(&order))?;
     match until {
-        Some(until) => writeln!(out, " until {}", until.strftime("%Y-%m-%dT%H:%M:%SZ"))?,
+        Some(until) => writeln!(out, " until {}", utc(until))?,
         None => writeln!(out, " until it is resumed")?,
     }
     Ok(ExitCode::SUCCESS)

@@ -7,11 +7,12 @@ use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 
 use crate::api::http::{RUNS_BETA, USER_AGENT};
-use crate::cli::{Workplace, when::When};
+use crate::cli::Workplace;
+use crate::past::when::When;
 use crate::plan::delivery::{Delivery, Opened, Window};
 use crate::plan::occurrence::Occurrence;
+use crate::render;
 use crate::schedule::Schedule;
-use crate::schedule::message::rfc3339;
 use crate::schedule::recurrence::Slot;
 
 /// Show the exact request of a schedule's next occurrence; nothing is sent
@@ -72,7 +73,7 @@ pub(super) fn run(
 fn at(schedule: &Schedule, when: When) -> anyhow::Result<Slot> {
     let zone = &schedule.recurrence.zone.tz;
     let at = when.in_zone(zone)?;
-    let local = |at: Timestamp| rfc3339(&at.to_zoned_datetime(zone.clone()));
+    let local = |at: Timestamp| render::local(at, zone);
     let just_before = at - jiff::SignedDuration::from_nanos(1);
     match schedule.recurrence.next_after(just_before) {
         Some(slot) if slot.at == at => Ok(slot),
@@ -101,7 +102,10 @@ fn freeze(schedule: &Schedule, workplace: &Workplace, slot: &Slot) -> anyhow::Re
         Opened::WhenDue,
     ) {
         (delivery, None) => Ok(delivery),
-        (_, Some(error)) => bail!("its text can't be rendered for {}: {error}", slot.at),
+        (_, Some(error)) => bail!(
+            "its text can't be rendered for {}: {error}",
+            render::utc(slot.at)
+        ),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-
 use crate::cli::Workplace;
 use crate::daemon::control::Client;
 use crate::daemon::status::{LastStatus, ScheduleStatus, Status};
-use crate::render::counted;
+use crate::render::{counted, utc};
+use crate::schedule::defaults;
 
 /// Show how the running daemon stands
 ///
@@ -68,7 +67,7 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
             pause.schedule.as_deref().unwrap_or("all")
         )?;
         match pause.until {
-            Some(until) => write!(out, " until {}", second(until))?,
+            Some(until) => write!(out, " until {}", utc(until))?,
             None => write!(out, " until it is resumed")?,
         }
         match &pause.reason {
@@ -83,8 +82,12 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
             breaker.breaker, breaker.of, breaker.why, breaker.waiting
         )?;
         match breaker.next_at {
-            Some(at) => writeln!(out, ", tried at {}", second(at))?,
-            None => writeln!(out)?,
+            Some(at) => write!(out, ", tried at {}", utc(at))?,
+            None => {}
+        }
+        match breaker.detail.is_empty() {
+            true => writeln!(out)?,
+            false => writeln!(out, ", or at once by `triggerd trigger NAME`")?,
         }
     }
     for problem in &status.problems {
@@ -108,27 +111,24 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn next(schedule: &ScheduleStatus) -> &str {
-    match &schedule.next_local {
-        _ if !schedule.enabled => "disabled",
-        _ if schedule.paused => "paused",
-        Some(next) => next,
-        None => "never again",
+fn next(schedule: &ScheduleStatus) -> String {
+    match (&schedule.next_local, schedule.next_at) {
+        _ if !schedule.enabled => "disabled".to_owned(),
+        _ if schedule.paused => "paused".to_owned(),
+        (_, Some(at)) if schedule.timezone == defaults::TIMEZONE => utc(at),
+        (Some(local), Some(at)) => format!("{local}  {}", utc(at)),
+        _ => "never again".to_owned(),
     }
 }
 
 fn last(last: &LastStatus) -> String {
     let name = match &last.request_id {
         Some(request_id) => request_id.clone(),
-        None => second(last.scheduled_at),
+        None => utc(last.scheduled_at),
     };
     let words = [Some(&last.verdict), last.reason.as_ref()];
     let run = last.run.as_ref().map(|run| format!("run {run}"));
     let words = words.into_iter().flatten().chain(&run).chain(&last.result);
     let words: Vec<&str> = words.map(String::as_str).collect();
     format!("{} {name}", words.join(", "))
-}
-
-fn second(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -20,6 +20,7 @@ use crate::plan::alert::{self, Alarms, Alert, Sign, Subject};
 use crate::plan::delivery::Verdict;
 use crate::plan::fact::Fact;
 use crate::plan::run::{Finding, Progress, RunEnd};
+use crate::schedule::ScheduleId;
 use crate::schedule::problem::{Problem, Severity};
 
 /// Where alerts and the daemon's own heartbeat go; addresses may hold secrets.
@@ -344,6 +345,8 @@ struct Message<'a> {
 #[derive(Serialize)]
 struct Item<'a> {
     subject: String,
+    /// The one that it is about, if it is about one.
+    schedule: Option<&'a str>,
     state: &'static str,
     text: &'a str,
     since: Timestamp,
@@ -362,6 +365,7 @@ async fn post(webhook: &Secret, alerts: &[Alert]) -> Result<(), NotSent> {
             .iter()
             .map(|alert| Item {
                 subject: alert.subject.to_string(),
+                schedule: alert.subject.schedule().map(ScheduleId::as_str),
                 state: alert.state.word(),
                 text: &alert.text,
                 since: alert.since,

@@ -176,6 +176,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
         catalog: catalog.clone(),
         changes: engine.changes(),
         state,
+        namespace: settings.namespace.clone(),
+        retention: settings.retention,
         clock: clock.clone(),
     };
     let showing = match settings.http_listen {

@@ -1,8 +1,9 @@
 //! Where questions to a running daemon come in, from the control socket and the pages: it asks the
 //! engine, the files and the ledger, and puts the answers together. It decides nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
@@ -12,13 +13,17 @@ use crate::daemon::changes::Changes;
 use crate::daemon::event::{Event, Standing};
 use crate::daemon::load::Catalog;
 use crate::daemon::reload::lock;
-use crate::daemon::status::{ProblemStatus, Status};
-use crate::ledger::history::{Filter, RecordedDelivery};
+use crate::daemon::status::{Past, ProblemStatus, Status};
+use crate::ledger::history::RecordedDelivery;
 use crate::ledger::{LedgerError, Reader};
+use crate::past::when::When;
+use crate::past::why::{Answer, Case};
 use crate::plan::delivery::{Body, Delivery};
+use crate::plan::occurrence::Namespace;
 use crate::plan::redeliver::{Refused, may_redeliver};
 use crate::plan::remembered::OpenDelivery;
 use crate::render;
+use crate::schedule::ScheduleId;
 use crate::schedule::hide_inputs::hide_inputs;
 use crate::schedule::problem::{Problem, Severity};
 
@@ -30,6 +35,9 @@ pub struct Office {
     pub changes: Changes,
     /// The state folder; `None` where the ledger is in memory.
     pub state: Option<PathBuf>,
+    pub namespace: Namespace,
+    /// How long the ledger keeps what ended.
+    pub retention: Duration,
     pub clock: Arc<dyn Now>,
 }
 
@@ -126,16 +134,14 @@ impl Office {
         self.read(move |ledger| {
             let problems = problems(&catalog);
             Status::new(&standing, problems, |schedule| {
-                // Mostly the newest one is still open: it is written ahead.
-                [1, 10].into_iter().find_map(|limit| {
-                    let newest = Filter {
-                        schedule: Some(schedule.clone()),
-                        limit,
-                    };
-                    let entries = ledger.as_ref()?.history(&newest).ok()?;
-                    let mut ended = entries.into_iter().rev();
-                    ended.find(|entry| entry.position().is_some())
-                })
+                let past = |ledger: &Reader| {
+                    Ok::<_, LedgerError>(Past {
+                        last: ledger.last_verdict(schedule)?,
+                        ran: ledger.last_ended_run(schedule)?,
+                    })
+                };
+                let past = ledger.as_ref().map(past);
+                past.transpose().ok().flatten().unwrap_or_default()
             })
         })
         .await
@@ -195,6 +201,43 @@ impl Office {
                 deadline_at: recorded.deadline_at,
             }),
         })
+    }
+
+    /// What became of an occurrence; `None` where there is no such schedule.
+    ///
+    /// # Errors
+    /// If the daemon is stopping, or the ledger can't be opened.
+    pub async fn why(
+        &self,
+        id: ScheduleId,
+        time: When,
+    ) -> Result<Option<Result<Answer, String>>, OfficeError> {
+        let (catalog, now) = (self.catalog.clone(), self.now());
+        let (namespace, retention) = (self.namespace.clone(), self.retention);
+        let state = self.state.as_deref().unwrap_or(Path::new(""));
+        let state = state.display().to_string();
+        self.read(move |ledger| {
+            let in_force = lock(&catalog).get(id.as_str()).cloned();
+            let source = match (&in_force, &ledger) {
+                (None, Some(ledger)) => ledger.source(&id).ok().flatten(),
+                _ => None,
+            };
+            let gone = || lock(&catalog).recalled(&id, &source?, now);
+            let file = in_force
+                .is_none()
+                .then_some("its file is not in the folder; this is by its last good version");
+            let case = Case {
+                schedule: in_force.or_else(gone)?,
+                file,
+                ledger,
+                now,
+                state,
+                retention,
+                namespace,
+            };
+            Some(case.answer(time).map_err(|error| error.to_string()))
+        })
+        .await
     }
 
     /// # Errors

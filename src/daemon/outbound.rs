@@ -11,8 +11,7 @@ use crate::api::http::USER_AGENT;
 pub(super) fn client() -> Option<&'static Client> {
     static CLIENT: OnceLock<Option<Client>> = OnceLock::new();
     let make = || {
-        // An error says that the process has a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::api::http::provide_cryptography();
         Client::builder()
             .user_agent(USER_AGENT)
             // It would carry what is sent elsewhere.

@@ -12,6 +12,7 @@ use crate::plan::agenda::{ScheduleNow, Snapshot};
 use crate::plan::breaker;
 use crate::plan::delivery::Verdict;
 use crate::plan::pause::{Pause, Scope};
+use crate::plan::run::way_out;
 use crate::schedule::ScheduleId;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ pub struct BreakerStatus {
     pub why: String,
     pub next_at: Option<Timestamp>,
     pub waiting: usize,
+    /// Of one that was refused: what the API said, and what to do about it.
+    pub detail: String,
+    pub fix: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,19 +100,32 @@ pub struct RunStatusNow {
     pub conversation_url: Option<String>,
 }
 
+/// What the ledger says of a schedule.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Its newest entry that has a verdict.
+    pub last: Option<Entry>,
+    /// The newest delivery whose run has ended.
+    pub ran: Option<RecordedDelivery>,
+}
+
 impl Status {
-    /// `last` gives a schedule's newest entry that has a verdict.
     pub fn new(
         standing: &Standing,
         problems: Vec<ProblemStatus>,
-        last: impl Fn(&ScheduleId) -> Option<Entry>,
+        past: impl Fn(&ScheduleId) -> Past,
     ) -> Self {
         let agenda = &standing.agenda;
+        let mut troubles = Vec::new();
         let schedules: Vec<_> = agenda
             .schedules
             .iter()
             .map(|it| {
-                let last = last(&it.schedule.id).as_ref().map(LastStatus::new);
+                let past = past(&it.schedule.id);
+                let last = past.last.as_ref().map(LastStatus::new);
+                let of_last = last.as_ref().and_then(|last| last.trouble(&it.schedule.id));
+                troubles.extend(of_last);
+                troubles.extend(past.ran.as_ref().and_then(trouble_of_run));
                 ScheduleStatus::new(it, agenda, last)
             })
             .collect();
@@ -138,29 +155,41 @@ impl Status {
             runs,
         };
         status.attention = status.attention(agenda.clock_held, standing.ledger_in_memory);
+        status.attention.extend(troubles);
         status
     }
 
     fn attention(&self, clock_held: bool, ledger_in_memory: bool) -> Vec<String> {
         let mut attention = Vec::new();
         if clock_held {
-            attention.push("the clock is not set: firing is held".to_owned());
+            attention.push(
+                "the clock is not set: firing is held; set it, as an NTP client does".to_owned(),
+            );
         }
         if ledger_in_memory {
-            attention.push("the ledger can't be written: firing goes on from memory".to_owned());
+            attention.push(
+                "the ledger can't be written: firing goes on from memory; look at the disk of the state folder"
+                    .to_owned(),
+            );
+        }
+        if self.schedules.is_empty() {
+            attention.push(NO_SCHEDULE.to_owned());
         }
         for breaker in self.breakers.iter().filter(|it| it.why == REFUSED) {
             attention.push(format!(
-                "the {} {} is refused: {} waiting",
-                breaker.breaker, breaker.of, breaker.waiting
+                "the {} {} is refused, {} waiting: {}; {}; then `triggerd trigger NAME` probes it at once",
+                breaker.breaker, breaker.of, breaker.waiting, breaker.detail, breaker.fix
             ));
         }
         let errors = self.problems.iter().filter(|it| it.severity == "error");
         match errors.count() {
             0 => {}
-            1 => attention.push("a file has an error: its last good version is in force".into()),
+            1 => attention.push(
+                "a file has an error: its last good version is in force; `triggerd check` shows it"
+                    .into(),
+            ),
             n => attention.push(format!(
-                "{n} errors in files: their last good versions are in force"
+                "{n} errors in files: their last good versions are in force; `triggerd check` shows them"
             )),
         }
         for run in self
@@ -168,24 +197,40 @@ impl Status {
             .iter()
             .filter(|it| it.status == RunStatus::Suspended.as_str())
         {
-            attention.push(format!(
-                "{}'s run waits, mostly for an approval",
-                run.request_id
-            ));
-        }
-        for schedule in &self.schedules {
-            attention.extend(
-                schedule
-                    .last
-                    .as_ref()
-                    .and_then(|last| last.trouble(&schedule.schedule)),
-            );
+            let said = format!("{}'s run waits, mostly for an approval", run.request_id);
+            let fix = way_out(&run.status, None);
+            attention.push(with_way_out(said, fix, run.conversation_url.as_deref()));
         }
         attention
     }
 }
 
 const REFUSED: &str = "refused";
+
+/// As the log says it.
+pub const NO_SCHEDULE: &str = "there is no schedule to fire; drop a file into the folder";
+
+fn with_way_out(mut said: String, fix: Option<&str>, conversation_url: Option<&str>) -> String {
+    for more in [fix, conversation_url].into_iter().flatten() {
+        said += "; ";
+        said += more;
+    }
+    said
+}
+
+fn trouble_of_run(delivery: &RecordedDelivery) -> Option<String> {
+    let (name, run) = (&delivery.request_id, delivery.run.as_ref()?);
+    let result = run.result.as_deref();
+    let said = match (run.status.as_str(), result) {
+        (_, Some("missing")) => format!("{name}'s run completed, and its result is missing"),
+        ("failed", _) => format!("{name}'s run failed"),
+        ("lost", _) => format!("{name}'s run was lost"),
+        _ => return None,
+    };
+    let fix = way_out(&run.status, result);
+    let url = delivery.conversation_url.as_deref();
+    Some(with_way_out(said, fix, url))
+}
 
 impl ScheduleStatus {
     fn new(now: &ScheduleNow, agenda: &Snapshot, last: Option<LastStatus>) -> Self {
@@ -229,19 +274,17 @@ impl LastStatus {
         }
     }
 
-    fn trouble(&self, schedule: &str) -> Option<String> {
-        let name = self.request_id.as_deref().unwrap_or(schedule);
+    fn trouble(&self, schedule: &ScheduleId) -> Option<String> {
+        let name = self.request_id.as_deref().unwrap_or(schedule.as_str());
         if ["rejected", "expired"].contains(&self.verdict.as_str()) {
-            return Some(format!("{name} was {}", self.verdict));
+            return Some(format!(
+                "{name} was {}; `triggerd history {schedule}` says why, and `triggerd redeliver {name}` tries it again",
+                self.verdict
+            ));
         }
-        if self.reason.as_deref() == Some("limit") {
-            return Some(format!("{schedule} has reached its limit"));
-        }
-        if self.run.as_deref() == Some(RunStatus::Failed.as_str()) {
-            return Some(format!("{name}'s run failed"));
-        }
-        (self.result.as_deref() == Some("missing"))
-            .then(|| format!("{name}'s run completed, and its result is missing"))
+        (self.reason.as_deref() == Some("limit")).then(|| {
+            format!("{schedule} has reached its limit; raise it, or let the hour or day pass")
+        })
     }
 }
 
@@ -257,6 +300,8 @@ impl BreakerStatus {
             .to_owned(),
             next_at: standing.next_at,
             waiting: standing.waiting,
+            detail: standing.detail.clone(),
+            fix: standing.fix.to_owned(),
         }
     }
 }

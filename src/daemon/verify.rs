@@ -1,12 +1,12 @@
 //! Looks a run's result up where it should have been written. It says what it found, and decides
 //! nothing; what it sends along comes from a file or a credential and is shown nowhere.
 
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::outbound;
+use crate::api::token::credential;
 use crate::daemon::read;
 use crate::plan::agenda::LookUp;
 use crate::schedule::HeadersFrom;
@@ -44,8 +44,7 @@ pub(super) async fn find(look_up: LookUp) -> Result<bool, String> {
 fn headers(from: &HeadersFrom) -> Result<HeaderMap, String> {
     let path = match from {
         HeadersFrom::File(path) => path.clone(),
-        HeadersFrom::Credential(name) => std::env::var_os("CREDENTIALS_DIRECTORY")
-            .map(|folder| Path::new(&folder).join(name))
+        HeadersFrom::Credential(name) => credential(name, &|name| std::env::var(name).ok())
             .ok_or_else(|| {
                 format!("there is no credential `{name}`: systemd has given this process none")
             })?,

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use super::desk::{Desk, Unwell};
 use crate::daemon::event::Standing;
 use crate::daemon::office::Files;
+use crate::daemon::status::NO_SCHEDULE;
 
 /// The engine's loop goes round.
 pub(super) async fn healthz(State(desk): State<Arc<Desk>>) -> Result<&'static str, Unwell> {
@@ -17,12 +18,15 @@ pub(super) async fn healthz(State(desk): State<Arc<Desk>>) -> Result<&'static st
 }
 
 /// And what is due would be sent and remembered. A line for each reason that it would not.
-pub(super) async fn readyz(
-    State(desk): State<Arc<Desk>>,
-) -> Result<&'static str, (StatusCode, String)> {
+pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> Result<String, (StatusCode, String)> {
+    let mut ready = "ok\n".to_owned();
     let reasons = match look(&desk).await {
         Err(unwell) => vec![unwell.to_string()],
         Ok((standing, files)) => {
+            // It does its work all the same.
+            if standing.agenda.schedules.is_empty() {
+                ready = format!("{ready}{NO_SCHEDULE}\n");
+            }
             let folder = files.unreadable;
             let clock = standing.agenda.clock_held;
             let ledger = standing.ledger_in_memory;
@@ -38,7 +42,7 @@ pub(super) async fn readyz(
         }
     };
     match reasons.is_empty() {
-        true => Ok("ok\n"),
+        true => Ok(ready),
         false => Err((StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n")),
     }
 }
@@ -76,6 +80,8 @@ mod tests {
             catalog: Arc::new(std::sync::Mutex::new(catalog)),
             changes: Default::default(),
             state: None,
+            namespace: Namespace::default(),
+            retention: std::time::Duration::from_secs(1),
             clock: Arc::new(Noon),
         };
         let desk = Desk::new(office);

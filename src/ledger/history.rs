@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::delivery::{Verdict, Window};
 use crate::plan::fact::Skipped;
@@ -13,7 +14,7 @@ use crate::schedule::{ScheduleId, Target};
 
 /// Counts verdicts and skips in the order in which they were recorded. It only ever grows, so that
 /// whoever asks for what came after one misses nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position(pub(super) i64);
 
 #[derive(Clone, Debug)]

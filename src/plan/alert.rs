@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -24,8 +25,8 @@ pub enum Subject {
     Schedule(ScheduleId),
     /// What its runs bring.
     Runs(ScheduleId),
-    /// A run of it waits for a person.
-    Approval(ScheduleId),
+    /// This run waits for a person.
+    Approval(ScheduleId, Arc<str>),
     Files,
     Ledger,
     Clock,
@@ -134,8 +135,8 @@ impl Sign {
                 vec![bad(Subject::Schedule(id.clone()), text)]
             }
             Fact::Run(report) => of_run(report),
-            // What is gone can't be mended any more.
-            Fact::Ceased { schedule, .. } => [Subject::Schedule, Subject::Runs, Subject::Approval]
+            // What is gone can't be mended any more; a run of it that waits goes on waiting.
+            Fact::Ceased { schedule, .. } => [Subject::Schedule, Subject::Runs]
                 .map(|subject| good(subject(schedule.clone())))
                 .into(),
             Fact::WrittenAhead(_)
@@ -156,7 +157,9 @@ impl Sign {
         Some(match notice {
             Notice::BreakerOpened { gate, detail, fix } => {
                 let subject = Subject::Breaker(gate.clone());
-                let text = format!("{subject} is refused, its deliveries wait: {detail}; {fix}");
+                let text = format!(
+                    "{subject} is refused, its deliveries wait: {detail}; {fix}; `triggerd trigger NAME` probes it at once"
+                );
                 bad(subject, text)
             }
             Notice::BreakerClosed { gate, .. } => good(Subject::Breaker(gate.clone())),
@@ -186,7 +189,7 @@ impl Sign {
                     .unwrap_or("its conversation");
                 match overdue {
                     Overdue::Approval => bad(
-                        Subject::Approval(id),
+                        Subject::Approval(id, run.request_id.clone()),
                         format!(
                             "{}'s run waits, mostly for an approval: {where_to}",
                             run.request_id
@@ -243,7 +246,7 @@ fn of_ending(ending: &Ending) -> Option<Sign> {
 fn of_run(report: &RunReport) -> Vec<Sign> {
     let run = &report.run;
     let id = &run.occurrence.schedule;
-    let approval = Subject::Approval(id.clone());
+    let approval = Subject::Approval(id.clone(), run.request_id.clone());
     let end = match &report.progress {
         Progress::Status(RunStatus::Suspended) => return vec![],
         Progress::Status(_) => return vec![good(approval)],
@@ -298,6 +301,20 @@ impl State {
     }
 }
 
+impl Subject {
+    /// The schedule that it is about, if it is about one.
+    pub fn schedule(&self) -> Option<&ScheduleId> {
+        match self {
+            Subject::Schedule(id) | Subject::Runs(id) | Subject::Approval(id, _) => Some(id),
+            Subject::Breaker(_)
+            | Subject::Files
+            | Subject::Ledger
+            | Subject::Clock
+            | Subject::Expiry(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -305,7 +322,7 @@ impl fmt::Display for Subject {
             Subject::Breaker(Gate::Trigger(trigger)) => write!(f, "the trigger {trigger}"),
             Subject::Schedule(id) => write!(f, "{id}"),
             Subject::Runs(id) => write!(f, "what {id}'s runs bring"),
-            Subject::Approval(id) => write!(f, "the approval of {id}'s run"),
+            Subject::Approval(_, request_id) => write!(f, "the approval of {request_id}'s run"),
             Subject::Files => write!(f, "the folder of schedules"),
             Subject::Ledger => write!(f, "the ledger"),
             Subject::Clock => write!(f, "the clock"),
@@ -366,7 +383,7 @@ mod tests {
             sign(),
             Some((
                 State::Broken,
-                "the token `default` is refused, its deliveries wait: Incorrect API key provided; make a token".into()
+                "the token `default` is refused, its deliveries wait: Incorrect API key provided; make a token; `triggerd trigger NAME` probes it at once".into()
             ))
         );
         assert_eq!(sign(), None);

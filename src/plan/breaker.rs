@@ -33,6 +33,9 @@ pub struct Gates {
 #[derive(Debug)]
 struct Shut {
     why: Why,
+    /// What the API said when it was refused, and what to do about it.
+    detail: String,
+    fix: &'static str,
     waiting: BTreeSet<Waiting>,
 }
 
@@ -71,6 +74,9 @@ pub struct Standing {
     /// When it is tried, or opens by itself; `None` while a probe is under way.
     pub next_at: Option<Timestamp>,
     pub waiting: usize,
+    /// Of one that was refused: what the API said, and what to do about it.
+    pub detail: String,
+    pub fix: &'static str,
 }
 
 /// Which one: a token's name, or a trigger id.
@@ -129,11 +135,14 @@ impl Gates {
     }
 
     /// A refusal shuts the gate, or keeps it shut. `true` if it was not broken before.
-    pub fn break_down(&mut self, gate: Gate, now: Moment) -> bool {
-        let shut = self.shut.entry(gate).or_insert_with(|| Shut {
-            why: Why::Paused { until: now.boot },
-            waiting: BTreeSet::new(),
-        });
+    pub fn break_down(&mut self, gate: Gate, detail: &str, fix: &'static str, now: Moment) -> bool {
+        let paused_until = now.boot;
+        let shut = self
+            .shut
+            .entry(gate)
+            .or_insert_with(|| Shut::paused(paused_until));
+        detail.clone_into(&mut shut.detail);
+        shut.fix = fix;
         match &mut shut.why {
             Why::Broken { probes, probe } => {
                 if *probe == Probe::UnderWay {
@@ -157,10 +166,7 @@ impl Gates {
         let mut was_open = false;
         let shut = self.shut.entry(gate).or_insert_with(|| {
             was_open = true;
-            Shut {
-                why: Why::Paused { until },
-                waiting: BTreeSet::new(),
-            }
+            Shut::paused(until)
         });
         if let Why::Paused { until: before } = &mut shut.why {
             *before = until.max(*before);
@@ -258,6 +264,8 @@ impl Gates {
                     } => None,
                 },
                 waiting: shut.waiting.len(),
+                detail: shut.detail.clone(),
+                fix: shut.fix,
             })
             .collect();
         standings.sort_by(|one, other| one.gate.cmp(&other.gate));
@@ -270,6 +278,15 @@ impl Gates {
 }
 
 impl Shut {
+    fn paused(until: Boottime) -> Self {
+        Self {
+            why: Why::Paused { until },
+            detail: String::new(),
+            fix: "",
+            waiting: BTreeSet::new(),
+        }
+    }
+
     /// A gate that nothing waits at is not probed.
     fn wake(&self) -> Option<Boottime> {
         match self.why {
@@ -312,7 +329,7 @@ mod tests {
     #[test]
     fn a_broken_trigger_lets_the_oldest_through_after_1_5_and_then_every_15_minutes() {
         let mut gates = Gates::default();
-        assert!(gates.break_down(trigger(), at(0)));
+        assert!(gates.break_down(trigger(), "", "", at(0)));
         for n in [3, 1, 2] {
             gates.wait(&trigger(), waiting(n));
         }
@@ -320,7 +337,10 @@ mod tests {
             assert_eq!(gates.next_wake(), Some(at(minute).boot));
             assert_eq!(gates.due(at(minute)), Some(GateDue::LetThrough(waiting(1))));
             assert_eq!(gates.due(at(minute)), None);
-            assert!(!gates.break_down(trigger(), at(minute)), "no second alert");
+            assert!(
+                !gates.break_down(trigger(), "", "", at(minute)),
+                "no second alert"
+            );
             gates.wait(&trigger(), waiting(1));
         }
         assert_eq!(gates.mend(&trigger()).unwrap().len(), 3);
@@ -330,7 +350,7 @@ mod tests {
     #[test]
     fn a_broken_token_is_probed_and_holds_everyone_meanwhile() {
         let mut gates = Gates::default();
-        gates.break_down(token(), at(0));
+        gates.break_down(token(), "", "", at(0));
         assert_eq!(gates.next_wake(), None, "nobody waits");
         gates.wait(&token(), waiting(1));
         assert_eq!(

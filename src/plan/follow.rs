@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::token::TokenId;
 use crate::api::wire::RunStatus;
 use crate::clock::{Boottime, Moment};
 use crate::plan::HashMap;
@@ -33,6 +34,8 @@ pub struct Followed {
     in_flight: usize,
     /// No look before this instant.
     free_at: Option<Boottime>,
+    /// No look with this token before this instant: the API asked for that.
+    paused: HashMap<TokenId, Boottime>,
 }
 
 /// A run with what was last heard of it.
@@ -114,10 +117,26 @@ impl Followed {
         if self.next_wake()? > now.boot {
             return None;
         }
-        let (_, key) = self.looks.pop_first()?;
-        if let Some(following) = self.runs.get_mut(&key) {
-            following.next = Next::InFlight;
-        }
+        let key = loop {
+            if self.looks.first()?.0 > now.boot {
+                return None;
+            }
+            let (_, key) = self.looks.pop_first()?;
+            let Some(following) = self.runs.get_mut(&key) else {
+                break key;
+            };
+            let paused = self.paused.get(&following.run.target.token);
+            match paused.filter(|until| **until > now.boot) {
+                Some(until) => {
+                    following.next = Next::LookAt(*until);
+                    self.looks.insert((*until, key));
+                }
+                None => {
+                    following.next = Next::InFlight;
+                    break key;
+                }
+            }
+        };
         self.in_flight += 1;
         self.free_at = Some(now.boot + APART);
         Some(key)
@@ -129,20 +148,19 @@ impl Followed {
         has_room.then(|| self.free_at.map_or(*first, |free_at| free_at.max(*first)))
     }
 
+    /// Asks for no run with this token before `until`.
+    pub fn pause(&mut self, token: TokenId, until: Boottime) {
+        let paused = self.paused.entry(token).or_insert(until);
+        *paused = until.max(*paused);
+    }
+
     /// The look has its answer, whatever it was.
     pub fn heard(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// The next look comes after the usual pause; or later where the API asks for it, and at
-    /// `deadline` where that is earlier.
-    pub fn look_again(
-        &mut self,
-        key: &IdempotencyKey,
-        at_least: Duration,
-        deadline: Option<Duration>,
-        now: Moment,
-    ) {
+    /// The next look comes after the usual pause, or at `deadline` where that is earlier.
+    pub fn look_again(&mut self, key: &IdempotencyKey, deadline: Option<Duration>, now: Moment) {
         let Some(following) = self.runs.get_mut(key) else {
             return;
         };
@@ -151,7 +169,7 @@ impl Followed {
             .min(LONGEST_PAUSE);
         following.looks = following.looks.saturating_add(1);
         let pause = deadline.map_or(usual, |deadline| usual.min(deadline));
-        self.look_within(key, pause.max(at_least), now);
+        self.look_within(key, pause, now);
     }
 
     /// The wall clock was set: what has passed of each deadline stays as long as it was.
@@ -226,7 +244,6 @@ impl Following {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::token::TokenId;
     use crate::plan::delivery::Window;
     use crate::plan::occurrence::{Occurrence, Origin};
     use crate::schedule::{Target, TriggerId};
@@ -286,7 +303,7 @@ mod tests {
             let key = followed.due(at(now)).unwrap();
             looks.push(now / 1000);
             followed.heard();
-            followed.look_again(&key, Duration::ZERO, None, at(now));
+            followed.look_again(&key, None, at(now));
         }
         assert_eq!(looks, [5, 15, 35, 75, 135, 195, 255]);
     }
@@ -299,7 +316,7 @@ mod tests {
             while let Some(key) = followed.due(at(millis)) {
                 looked += 1;
                 followed.heard();
-                followed.look_again(&key, Duration::ZERO, None, at(millis));
+                followed.look_again(&key, None, at(millis));
             }
         }
         assert_eq!(looked, 300, "5 a second for a minute");
@@ -320,16 +337,19 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_brings_the_next_look_forward_and_the_api_puts_it_off() {
-        let mut followed = followed(1);
+    fn a_deadline_brings_the_next_look_forward_and_the_api_puts_off_all_of_a_token() {
+        let mut followed = followed(2);
         let key = followed.due(at(5_000)).unwrap();
         followed.heard();
         let soon = Some(Duration::from_secs(3));
-        followed.look_again(&key, Duration::ZERO, soon, at(5_000));
-        assert_eq!(followed.next_wake(), Some(at(8_000).boot));
-        let later = Duration::from_secs(600);
-        followed.look_again(&key, later, soon, at(8_000));
-        assert_eq!(followed.next_wake(), Some(at(608_000).boot));
+        followed.look_again(&key, soon, at(5_000));
+        followed.pause(TokenId::Default, at(600_000).boot);
+        assert_eq!(followed.due(at(8_000)), None);
+        assert_eq!(followed.next_wake(), Some(at(600_000).boot));
+        followed.pause(TokenId::Default, at(9_000).boot);
+        let due = |followed: &mut Followed, at| followed.due(at).is_some();
+        assert!(!due(&mut followed, at(599_999)));
+        assert!(due(&mut followed, at(600_000)) && due(&mut followed, at(600_200)));
     }
 
     #[test]

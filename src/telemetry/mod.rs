@@ -122,7 +122,7 @@ impl Telemetry {
                 of = %gate,
                 detail = %detail,
                 fix = %fix,
-                "breaker opened: deliveries wait behind it"
+                "breaker opened: deliveries wait behind it; `triggerd trigger NAME` probes it at once"
             ),
             Notice::BreakerClosed { gate, waiting } => info!(
                 breaker = gate.kind(),
@@ -239,21 +239,30 @@ fn ended(ending: &Ending) {
         .detail
         .as_ref()
         .or(last.map(|last| &last.answer.detail));
-    warn!(
-        schedule = %delivery.occurrence.schedule,
-        request_id = %delivery.request_id,
-        trigger_id = %delivery.target.trigger_id,
-        idempotency_key = %delivery.idempotency_key,
-        scheduled_at = %delivery.occurrence.scheduled_at,
-        verdict = ending.verdict.word(),
-        reason = ending.verdict.reason(),
-        attempts = ending.attempts,
-        outcome_unknown = ending.outcome_unknown,
-        http_status = last.and_then(|last| last.answer.http_status),
-        detail = detail.map(display),
-        fix = last.map(|last| display(last.answer.fix)),
-        "delivery ended without acceptance"
-    );
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                schedule = %delivery.occurrence.schedule,
+                request_id = %delivery.request_id,
+                trigger_id = %delivery.target.trigger_id,
+                idempotency_key = %delivery.idempotency_key,
+                scheduled_at = %delivery.occurrence.scheduled_at,
+                verdict = ending.verdict.word(),
+                reason = ending.verdict.reason(),
+                attempts = ending.attempts,
+                outcome_unknown = ending.outcome_unknown,
+                http_status = last.and_then(|last| last.answer.http_status),
+                detail = detail.map(display),
+                fix = last.map(|last| display(last.answer.fix)),
+                "delivery ended without acceptance"
+            )
+        };
+    }
+    match ending.verdict {
+        // As the schedule's own file asks for, and a later one covers it.
+        Verdict::Skipped(Skip::Overlap) => line!(info),
+        _ => line!(warn),
+    }
 }
 
 fn run(report: &RunReport) {

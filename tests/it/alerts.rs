@@ -100,6 +100,7 @@ async fn a_dead_token_is_one_alert_and_its_mending_another() {
         "{broken}"
     );
     assert_eq!(broken["alerts"][0]["state"], "broken");
+    assert_eq!(broken["alerts"][0]["schedule"], Value::Null);
     let text = broken["text"].as_str().expect("a text");
     assert!(
         text.starts_with("triggerd, broken: the token `default` is refused"),
@@ -136,6 +137,8 @@ async fn a_broken_file_and_a_rejected_delivery_are_told_until_they_are_mended() 
             break;
         }
     }
+    let of_the_schedule = "\"subject\":\"a\",\"schedule\":\"a\",\"state\":\"broken\"";
+    assert!(told.contains(of_the_schedule), "{told}");
     assert!(
         !told.contains("the folder of schedules is well again"),
         "{told}"

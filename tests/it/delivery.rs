@@ -217,7 +217,8 @@ fn opened(log: &[Value]) -> Vec<&Value> {
         .collect()
 }
 
-const OPENED: &str = "breaker opened: deliveries wait behind it";
+const OPENED: &str =
+    "breaker opened: deliveries wait behind it; `triggerd trigger NAME` probes it at once";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_token_opens_one_breaker_and_a_new_token_in_its_file_closes_it() {

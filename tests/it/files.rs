@@ -66,7 +66,7 @@ fn good_schedules_are_accepted_with_their_notes() {
 
 #[test]
 fn bad_schedules_are_refused_with_a_place_and_a_way_out() {
-    assert_count(&folder().join("bad"), 94);
+    assert_count(&folder().join("bad"), 95);
     let _guard = short_names();
     glob!("../files", "bad/*.toml", |path| {
         assert_snapshot!("bad", check(SCHEDULES, &name_below("bad", path), 1));

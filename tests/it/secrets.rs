@@ -117,7 +117,9 @@ async fn after_acceptances_failures_and_broken_files() {
     let daemon = talkative(&world);
     daemon.says("schedule file has a problem");
     daemon.until(|line| line["outcome"] == "unknown");
-    daemon.says("breaker opened: deliveries wait behind it");
+    daemon.says(
+        "breaker opened: deliveries wait behind it; `triggerd trigger NAME` probes it at once",
+    );
     daemon.signal(Signal::HUP);
     daemon.says("SIGHUP: everything is read again");
     check_surfaces(&world, daemon).await;

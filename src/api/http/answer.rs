@@ -1,5 +1,7 @@
 //! What each status means (API.md, "Errors"). It knows no connection and no retry rule.
 
+use std::time::Duration;
+
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{StatusCode, Url};
 
@@ -9,7 +11,7 @@ use super::retry_after;
 use crate::api::token::TokenError;
 use crate::api::wire::{ErrorBody, Run, TriggerAccepted};
 use crate::api::{RunAnswer, TokenProbe};
-use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
+use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 
 /// An HTTP answer, its body as far as it was read.
 pub(super) struct Reply {
@@ -201,6 +203,9 @@ pub(super) fn of_probe(reply: Result<Reply, Fault>, quote: &Quote<'_>) -> TokenP
     }
 }
 
+/// Where a 429 does not say how long.
+const USUAL_PAUSE: Duration = Duration::from_secs(60);
+
 pub(super) fn of_run(reply: Result<Reply, Fault>, quote: &Quote<'_>) -> RunAnswer {
     let reply = match reply {
         Ok(reply) => reply,
@@ -215,6 +220,10 @@ pub(super) fn of_run(reply: Result<Reply, Fault>, quote: &Quote<'_>) -> RunAnswe
         (200, Some(run)) => RunAnswer::Found(run),
         (401 | 403, _) => RunAnswer::Refused(detail(&reply, quote)),
         (404, _) => RunAnswer::NotFound,
+        (429, _) => RunAnswer::Unknown {
+            detail: with_status(&reply, quote),
+            retry_after: retry_after::read(&reply.headers).or(Some(RetryAfter::Delay(USUAL_PAUSE))),
+        },
         _ => RunAnswer::Unknown {
             detail: with_status(&reply, quote),
             retry_after: retry_after::read(&reply.headers),

@@ -145,8 +145,7 @@ mod tests {
 
     #[test]
     fn a_burst_spreads_over_as_many_clients_as_it_needs_and_they_are_used_again() {
-        // An error says that the process has a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::api::http::provide_cryptography();
         let lanes = Lanes::new(|_| Client::builder().tls_certs_only([])).unwrap();
         let count = || lanes.made.read().unwrap().lanes.len();
         let burst: Vec<Taken> = (0..3 * CALLS_A_LANE).map(|_| lanes.take()).collect();

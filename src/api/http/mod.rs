@@ -99,12 +99,17 @@ const HTTP_2: &[u8] = b"h2";
 
 const NO_SUCH_RUN: &str = "apirun_00000000000000000000000000000000";
 
+/// Every client of this process is made after it.
+pub(crate) fn provide_cryptography() {
+    // An error says that the process has a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 impl HttpApi {
     /// # Errors
     /// If the proxy or the certificates can't be used.
     pub fn new(settings: &HttpSettings, tokens: Arc<Tokens>) -> Result<Self, HttpError> {
-        // An error says that the process has a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_cryptography();
         let mut headers = HeaderMap::new();
         if settings.track_runs {
             headers.insert(OPENAI_BETA, HeaderValue::from_static(RUNS_BETA));

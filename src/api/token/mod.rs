@@ -3,7 +3,7 @@
 mod source;
 mod tokens;
 
-pub use source::{TokenError, TokenSource};
+pub use source::{TokenError, TokenSource, credential};
 pub use tokens::{Env, Tokens};
 
 use std::borrow::Cow;
@@ -81,7 +81,11 @@ pub fn form_warning(secret: &Secret) -> Option<&'static str> {
 /// A token that was put where it does not belong, and where it would be shown.
 pub(crate) fn looks_like_token(word: &str) -> bool {
     const SHORTEST: usize = 20;
-    ["at-", "sk-"].iter().any(|prefix| word.starts_with(prefix)) && word.len() >= SHORTEST
+    // Words of a sentence, joined, have none.
+    let is_random = |c: char| c.is_ascii_digit() || c.is_ascii_uppercase();
+    ["at-", "sk-"].iter().any(|prefix| word.starts_with(prefix))
+        && word.len() >= SHORTEST
+        && word.contains(is_random)
 }
 
 /// Stars in the place of what looks like a token, byte for byte: places in the text stay what they are.
@@ -143,6 +147,7 @@ mod tests {
         );
         check("sk-proj-0123_456789abcdef", "*************************");
         check("at-0123456789abcdef", "at-0123456789abcdef");
+        check("at-least-once-a-working-day", "at-least-once-a-working-day");
         check("what-0123456789abcdef0", "what-0123456789abcdef0");
         check("", "");
     }

@@ -17,6 +17,11 @@ pub enum TokenSource {
     Credential(String),
 }
 
+/// Where systemd has put a credential; `None` where it has given this process none.
+pub fn credential(name: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    Some(Path::new(&env("CREDENTIALS_DIRECTORY")?).join(name))
+}
+
 /// A token put by mistake where its source's name belongs is hidden as well.
 impl Display for TokenSource {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -109,10 +114,9 @@ impl TokenSource {
                 None => Err(TokenError::Unset(self.clone())),
             },
             TokenSource::File(path) => Ok(Place::File(path.clone())),
-            TokenSource::Credential(name) => match env("CREDENTIALS_DIRECTORY") {
-                Some(folder) => Ok(Place::File(Path::new(&folder).join(name))),
-                None => Err(TokenError::NoCredentials(self.clone())),
-            },
+            TokenSource::Credential(name) => credential(name, env)
+                .map(Place::File)
+                .ok_or_else(|| TokenError::NoCredentials(self.clone())),
         }
     }
 

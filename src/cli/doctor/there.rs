@@ -139,7 +139,15 @@ fn reached(api: &ApiSettings, greeting: &Result<Greeting, String>) -> Check {
     match greeting {
         Ok(greeting) => {
             let status = greeting.http_status;
-            let what = format!("{base_url} answers, with http {status}");
+            let what = match status {
+                // No question was asked that it could answer.
+                400..=499 => {
+                    format!(
+                        "{base_url} can be reached (http {status}: it was asked nothing; the token is tried below)"
+                    )
+                }
+                _ => format!("{base_url} answers, with http {status}"),
+            };
             match status {
                 300..=399 => Check::warning(
                     NAME,

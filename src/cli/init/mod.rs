@@ -33,8 +33,11 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         (schedules.join("hello.toml"), HELLO),
         (schedules.join("schema.json"), &schema),
     ];
+    let mut wrote = false;
     for (path, text) in files {
-        let said = match write_new(&path, text)? {
+        let is_new = write_new(&path, text)?;
+        wrote |= is_new;
+        let said = match is_new {
             true => "wrote",
             false => "left alone, since it is there:",
         };
@@ -44,9 +47,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         true => String::new(),
         false => format!(" --config {}", args.dir.join("triggerd.toml").display()),
     };
+    let next = match wrote {
+        true => "Put your agent's trigger id",
+        false => {
+            "Nothing was written: all of it is there already. If it is still to be done, put your agent's trigger id"
+        }
+    };
     writeln!(
         out,
-        "\nPut your agent's trigger id into triggerd.toml, write `enabled = true` into hello.toml, and then:\n\n  \
+        "\n{next} into triggerd.toml, write `enabled = true` into hello.toml, and then:\n\n  \
          triggerd check{config}\n  \
          triggerd preview hello{config}\n  \
          WORKSPACE_AGENT_ACCESS_TOKEN=at-… triggerd run{config}"

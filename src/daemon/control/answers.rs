@@ -281,7 +281,7 @@ fn tell(office: Office, triggered: Triggered) -> Response {
     Body::from_stream(lines).into_response()
 }
 
-fn refuse(error: &OfficeError) -> Response {
+pub(super) fn refuse(error: &OfficeError) -> Response {
     let status = match error {
         OfficeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         OfficeError::NoSuchDelivery(_) => StatusCode::NOT_FOUND,

@@ -39,8 +39,7 @@ impl Client {
     /// # Errors
     /// If there can't be such a client.
     pub fn new(socket: &Path) -> Result<Self, AskError> {
-        // An error says that the process has a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::api::http::provide_cryptography();
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .tls_certs_only([])
@@ -126,6 +125,11 @@ impl Client {
                 refusal().unwrap_or_else(|| format!("the daemon answered {status}")),
             )),
         }
+    }
+
+    /// Whether somebody listens, whom this process may ask.
+    pub fn is_answered(&self) -> bool {
+        std::os::unix::net::UnixStream::connect(&self.socket).is_ok()
     }
 
     fn nobody(&self) -> AskError {

@@ -15,6 +15,7 @@ use crate::daemon::office::Office;
 
 mod answers;
 mod client;
+mod past;
 
 pub use answers::{Begun, DeliverySeen, Ended, PauseOrder, Refusal, RunSeen, Told, Waits};
 pub use client::{AskError, Client};
@@ -51,6 +52,8 @@ impl Control {
             .route("/trigger/{schedule}", post(answers::trigger))
             .route("/deliveries/{request_id}", get(answers::delivery))
             .route("/redeliver/{request_id}", post(answers::redeliver))
+            .route("/history", get(past::history))
+            .route("/why/{schedule}", get(past::why))
             .route("/pause", post(answers::pause))
             .route("/resume", post(answers::resume))
             .with_state(office);

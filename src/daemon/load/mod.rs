@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::clock::{Boottime, Moment};
 use crate::daemon::event::Loaded;
 use crate::daemon::read::{self, Fingerprint, Named};
@@ -112,6 +114,18 @@ impl Catalog {
 
     pub fn get(&self, id: &str) -> Option<&Arc<Schedule>> {
         self.files.get(id)?.in_force.as_ref()
+    }
+
+    /// What a file that was in force once said, by the defaults and agents of now.
+    pub fn recalled(
+        &self,
+        id: &ScheduleId,
+        source: &Source,
+        now: Timestamp,
+    ) -> Option<Arc<Schedule>> {
+        let path = self.folder.join(format!("{id}.toml"));
+        let input = source.input.as_deref().map(str::to_owned);
+        resolve_quietly(&path, id, &source.toml, input, &self.context, now)
     }
 
     /// Every problem of every file as it is now, by path.

@@ -61,6 +61,49 @@ impl Reader {
         })
     }
 
+    /// The newest entry of a schedule that has a verdict, by scheduled time.
+    ///
+    /// # Errors
+    /// If the ledger is damaged or was taken away.
+    pub fn last_verdict(&self, schedule: &ScheduleId) -> Result<Option<Entry>, LedgerError> {
+        self.read(|| {
+            let mut entries = self.deliveries(
+                "SELECT * FROM deliveries WHERE schedule = ?1 AND verdict IS NOT NULL
+                 ORDER BY scheduled_at DESC LIMIT 1",
+                [schedule.as_str()],
+            )?;
+            entries.extend(self.skips(
+                "SELECT * FROM skips WHERE schedule = ?1 ORDER BY last DESC LIMIT 1",
+                [schedule.as_str()],
+            )?);
+            Ok(entries.into_iter().max_by_key(Entry::scheduled_at))
+        })
+    }
+
+    /// The newest delivery of a schedule whose run has ended, among its last 50.
+    ///
+    /// # Errors
+    /// If the ledger is damaged or was taken away.
+    pub fn last_ended_run(
+        &self,
+        schedule: &ScheduleId,
+    ) -> Result<Option<RecordedDelivery>, LedgerError> {
+        if self.schema < schema::RUNS {
+            return Ok(None);
+        }
+        self.read(|| {
+            let mut found = self.recorded(
+                "SELECT newest.* FROM
+                     (SELECT * FROM deliveries WHERE schedule = ?1
+                      ORDER BY scheduled_at DESC LIMIT 50) AS newest
+                 JOIN runs ON runs.delivery = newest.id
+                 WHERE runs.ended_at IS NOT NULL ORDER BY scheduled_at DESC LIMIT 1",
+                [schedule.as_str()],
+            )?;
+            Ok(found.pop())
+        })
+    }
+
     /// What was recorded after `position`, in that order: what to ask again and again to follow.
     ///
     /// # Errors

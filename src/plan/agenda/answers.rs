@@ -215,7 +215,10 @@ impl Agenda {
     }
 
     pub(super) fn break_down(&mut self, gate: Gate, answer: &Answer, now: Moment) {
-        if self.gates.break_down(gate.clone(), now) {
+        if self
+            .gates
+            .break_down(gate.clone(), &answer.detail, answer.fix, now)
+        {
             self.say(Notice::BreakerOpened {
                 gate,
                 detail: answer.detail.clone(),

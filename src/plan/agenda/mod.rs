@@ -9,7 +9,7 @@
 //!                                                              waiting, held
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ pub struct Agenda {
     queue: HashMap<ScheduleId, IdempotencyKey>,
     /// A schedule that is not in force here, whose deliveries and runs are looked after all the same.
     by_hand: Option<Arc<Schedule>>,
-    told_of_no_runs: bool,
+    told_of_no_runs: HashSet<TriggerId>,
     actions: Vec<Action>,
 }
 
@@ -251,7 +251,7 @@ impl Agenda {
             runs: Followed::default(),
             queue: HashMap::default(),
             by_hand: None,
-            told_of_no_runs: false,
+            told_of_no_runs: HashSet::new(),
             actions: Vec::new(),
         };
         for schedule in remembered.schedules {

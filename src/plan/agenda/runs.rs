@@ -37,7 +37,6 @@ impl Agenda {
         now: Moment,
     ) -> Vec<Action> {
         self.runs.heard();
-        let mut at_least = Duration::ZERO;
         if let Some(following) = self.runs.get_mut(key) {
             match answer {
                 RunAnswer::Found(found) => {
@@ -50,10 +49,15 @@ impl Agenda {
                     }
                 }
                 RunAnswer::Refused(detail) => self.run_unseen(key, detail),
-                RunAnswer::Unknown { retry_after, .. } => at_least = asked(retry_after, now),
+                RunAnswer::Unknown { retry_after, .. } => {
+                    if let Some(asked) = asked(retry_after, now) {
+                        let token = following.run.target.token.clone();
+                        self.runs.pause(token, now.boot + asked);
+                    }
+                }
             }
         }
-        self.follow_on(key, at_least, now);
+        self.follow_on(key, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -80,7 +84,7 @@ impl Agenda {
                 Err(detail) => self.run_unseen(key, detail),
             }
         }
-        self.follow_on(key, Duration::ZERO, now);
+        self.follow_on(key, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -93,7 +97,7 @@ impl Agenda {
                 self.runs
                     .begin(Following::new(run, RunStatus::Queued, now.wall), now);
             }
-            None => self.no_run_to_follow(&delivery.occurrence.schedule),
+            None => self.no_run_to_follow(delivery),
         }
     }
 
@@ -264,7 +268,7 @@ impl Agenda {
     }
 
     /// What a look leaves to do, whatever its answer was: deadlines, and when to look again.
-    fn follow_on(&mut self, key: &IdempotencyKey, at_least: Duration, now: Moment) {
+    fn follow_on(&mut self, key: &IdempotencyKey, now: Moment) {
         let Some(following) = self.runs.get(key) else {
             return;
         };
@@ -297,7 +301,7 @@ impl Agenda {
             .filter(|at| *at > now.wall)
             .min()
             .and_then(|at| Duration::try_from(at.duration_since(now.wall)).ok());
-        self.runs.look_again(key, at_least, next, now);
+        self.runs.look_again(key, next, now);
     }
 
     /// By the policy in force. A run that has completed has none.
@@ -359,15 +363,17 @@ impl Agenda {
         }
     }
 
-    /// Told once, and only where somebody counts on it.
-    fn no_run_to_follow(&mut self, id: &ScheduleId) {
+    /// Told once of each agent, and only where somebody counts on it.
+    fn no_run_to_follow(&mut self, delivery: &Delivery) {
+        let id = &delivery.occurrence.schedule;
+        let agent = &delivery.target.trigger_id;
         let counts_on_runs = self.looked_after(id).is_some_and(|schedule| {
             let policies = &schedule.policies;
             policies.overlap.policy != OverlapPolicy::Allow
                 || policies.expect.finished_within.is_some()
                 || policies.verify.is_some()
         });
-        if counts_on_runs && !std::mem::replace(&mut self.told_of_no_runs, true) {
+        if counts_on_runs && self.told_of_no_runs.insert(agent.clone()) {
             self.say(Notice::NoRunIds {
                 schedule: id.clone(),
             });
@@ -384,13 +390,12 @@ impl Agenda {
 }
 
 /// At most an hour: a longer wait could only hide what the run does.
-fn asked(retry_after: Option<RetryAfter>, now: Moment) -> Duration {
-    let asked = match retry_after {
-        None => Duration::ZERO,
-        Some(RetryAfter::Delay(delay)) => delay,
-        Some(RetryAfter::At(at)) => {
+fn asked(retry_after: Option<RetryAfter>, now: Moment) -> Option<Duration> {
+    let asked = match retry_after? {
+        RetryAfter::Delay(delay) => delay,
+        RetryAfter::At(at) => {
             Duration::try_from(at.duration_since(now.wall)).unwrap_or(Duration::ZERO)
         }
     };
-    asked.min(Duration::from_secs(3600))
+    Some(asked.min(Duration::from_secs(3600)))
 }

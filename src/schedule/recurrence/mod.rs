@@ -2,6 +2,7 @@
 //! policy, no delivery and no clock.
 
 mod count;
+mod note;
 mod zone;
 
 use jiff::civil::{Date, DateTime, Time};
@@ -9,6 +10,7 @@ use jiff::tz::{AmbiguousOffset, Offset};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cron::{CronExpr, Kind, SEARCH, saturating_sub, whole_second};
+pub use note::note;
 pub use zone::{Zone, ZoneError};
 
 #[derive(Clone, Debug, PartialEq, Eq)]

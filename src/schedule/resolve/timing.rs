@@ -48,6 +48,7 @@ impl Resolver {
             .collect();
         except.sort_unstable();
         except.dedup();
+        let in_order = self.bounds_in_order(raw);
         let recurrence = Recurrence {
             timing: timing?,
             zone: zone?,
@@ -55,7 +56,7 @@ impl Resolver {
             end,
             except,
         };
-        self.bounds_in_order(raw)?;
+        in_order?;
         if recurrence.next_after(now).is_none() {
             let local_now = recurrence.zone.tz.to_datetime(now);
             let ends_later = raw

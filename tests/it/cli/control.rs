@@ -73,10 +73,7 @@ async fn status_says_what_is_next_and_what_needs_attention() {
     assert_eq!((&well["attention"], code), (&Value::Array(vec![]), Some(0)));
     let (out, _, _) = said(&run(&world, &["status"]).await);
     assert!(out.starts_with("triggerd 0.1.0: 2 schedules; deliveries: 0 open, 0 in flight; 0 runs not ended\n\nnightly  "), "{out}");
-    assert!(
-        out.contains("T02:30:00+00:00\noff      disabled\n"),
-        "{out}"
-    );
+    assert!(out.contains("T02:30:00Z\noff      disabled\n"), "{out}");
 
     world.sandbox.fault(
         Fault::from(FaultKind::Status {
@@ -308,4 +305,109 @@ async fn without_a_daemon_the_result_is_looked_up_as_well() {
     let (out, err, code) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
     assert!(out.ends_with("\nrun completed\nconfirmed\n"), "{out}{err}");
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_is_asked_of_the_daemon_where_the_ledger_is_out_of_reach() {
+    let world = World::new().await;
+    let socket = world.path("here.sock");
+    world.settings(&format!("[control]\nsocket = {socket:?}\n"));
+    world.schedule("nightly", NIGHTLY);
+    world.schedule("new", NIGHTLY);
+    let _daemon = listening(&world).await;
+    assert!(run(&world, &["trigger", "nightly"]).await.status.success());
+    let time = "2020-01-06T02:30";
+    for args in [
+        &["history"] as &[&str],
+        &["history", "nightly", "--json"],
+        &["history", "new"],
+        &["why", "nightly", time],
+        &["why", "nightly", "2020-01-06 02:30:00+00:00", "--json"],
+    ] {
+        let read = said(&run(&world, args).await);
+        let asked = said(&run(&world, &[args, &["--state", "elsewhere"]].concat()).await);
+        assert_eq!(read, asked, "{args:?}");
+        assert_eq!(read.2, Some(0), "{args:?}: {read:?}");
+    }
+    let (_, err, code) = said(&run(&world, &["history", "nope", "--state", "elsewhere"]).await);
+    assert_eq!(
+        (err.as_str(), code),
+        ("error: the daemon knows no schedule `nope`\n", Some(1))
+    );
+    let (_, err, _) = said(&run(&world, &["why", "nope", time, "--state", "elsewhere"]).await);
+    assert_eq!(err, "error: the daemon knows no schedule `nope`\n");
+}
+
+/// What needs attention, once it is `wanted`.
+async fn attention(world: &World, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+    loop {
+        let (status, _) = status(world).await;
+        let attention = serde_json::from_value::<Vec<String>>(status["attention"].clone());
+        let attention = attention.expect("a list of texts");
+        if wanted(&attention) {
+            return attention;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attention_says_the_way_out_and_ends_when_a_later_run_completes() {
+    let world = World::new().await;
+    let daemon = listening(&world).await;
+    let empty = attention(&world, |it| !it.is_empty()).await;
+    assert_eq!(
+        empty,
+        ["there is no schedule to fire; drop a file into the folder"]
+    );
+    world.schedule("nightly", NIGHTLY);
+    daemon.says("schedules reloaded");
+    let behave = |behaviour| {
+        let change = AgentChange {
+            trigger_id: Some(TRIGGER_ID.to_owned()),
+            behaviour: Some(behaviour),
+            ..AgentChange::default()
+        };
+        world.sandbox.set_agent(change).expect("an agent");
+    };
+    behave(Behaviour::FailsRun);
+    run(&world, &["trigger", "nightly"]).await;
+    let failed = attention(&world, |it| !it.is_empty()).await.join("\n");
+    assert!(
+        failed.contains("'s run failed; the request was in order: "),
+        "{failed}"
+    );
+    assert!(failed.contains("; https://chatgpt.com/c/"), "{failed}");
+
+    // It stays while the next one is only accepted.
+    behave(Behaviour::Suspends);
+    run(&world, &["trigger", "nightly"]).await;
+    let both = attention(&world, |it| it.len() == 2).await.join("\n");
+    assert!(
+        both.contains("'s run waits, mostly for an approval; approve it in"),
+        "{both}"
+    );
+    assert!(both.contains("'s run failed; "), "{both}");
+
+    behave(Behaviour::Completes);
+    let (out, _, _) = said(&run(&world, &["trigger", "nightly", "--wait"]).await);
+    assert!(out.ends_with("run completed\n"), "{out}");
+    let waits = attention(&world, |it| it.len() == 1).await.join("\n");
+    assert!(waits.contains("'s run waits"), "{waits}");
+
+    world.sandbox.fault(refused().times(1));
+    let (_, err, _) = said(&run(&world, &["trigger", "nightly", "--within", "2s"]).await);
+    assert!(err.contains("was not accepted in time"), "{err}");
+    let refused = attention(&world, |it| it.len() == 2).await.join("\n");
+    assert!(
+        refused.contains("the token default is refused, 1 waiting: Incorrect API key provided"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("; then `triggerd trigger NAME` probes it at once"),
+        "{refused}"
+    );
+    assert_eq!(
+        daemon.until(|line| line["breaker"] == "token")["message"],
+        "breaker opened: deliveries wait behind it; `triggerd trigger NAME` probes it at once"
+    );
 }

@@ -56,7 +56,7 @@ async fn all_is_well() {
     warning  daemon       none listens at `state/control.sock`; start it with `triggerd run`, or name its socket under `[control]`
     ok       trigger ids  1, of the usual form
     ok       dns          `127.0.0.1` is found
-    ok       api          http://127.0.0.1:[PORT]/v1 answers, with http 404
+    ok       api          http://127.0.0.1:[PORT]/v1 can be reached (http 404: it was asked nothing; the token is tried below)
     ok       clock        it agrees with the API's
     ok       token        it works (environment variable `WORKSPACE_AGENT_ACCESS_TOKEN`)
     [0]

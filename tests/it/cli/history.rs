@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use triggerd::sandbox::{Fault, FaultKind};
 
+use super::past::Past;
 use super::{Folder, sandbox, steady};
 use crate::support::{World, once};
 
@@ -108,4 +109,30 @@ async fn history_follows_what_happens() {
     }
     following.kill().expect("it is our child");
     following.wait().expect("it is our child");
+}
+
+#[test]
+fn what_is_written_ahead_is_no_open_delivery() {
+    let folder = Folder::new().schedule("once", "at = 2100-01-01T09:00:00\ninput = \"x\"\n");
+    Past::of(&folder, "once")
+        .began("2020-01-01T00:00:00Z")
+        .ahead("2100-01-01T09:00:00Z")
+        .record(&folder);
+    assert_snapshot!(folder.triggerd("history").run(), @"
+    2100-01-01T09:00:00Z  ahead     once-21000101T0900
+    [0]
+    ");
+}
+
+#[test]
+fn a_schedule_that_nobody_knows_is_a_mistake() {
+    let folder = Folder::with_weekly().schedule("new", "cron = \"@daily\"\ninput = \"x\"\n");
+    Past::of(&folder, "weekly-report")
+        .began("2020-01-01T00:00:00Z")
+        .record(&folder);
+    assert_snapshot!(folder.triggerd("history weekly").run(), @"
+    | error: there is no schedule `weekly`; the folder has `new`, `weekly-report`
+    [1]
+    ");
+    assert_snapshot!(folder.triggerd("history new").run(), @"[0]");
 }

@@ -130,3 +130,13 @@ fn a_folder_that_can_not_be_made_is_told() {
     [1]
     ");
 }
+
+#[test]
+fn where_all_is_there_it_says_so_and_what_next() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assert_eq!(triggerd(&folder, "init").run().code, 0);
+    let again = triggerd(&folder, "init").run();
+    let (_, next) = again.out.split_once("\n\n").expect("it says what next");
+    assert!(next.starts_with("Nothing was written: all of it is there already. If it is still to be done, put your agent's trigger id"), "{again}");
+    assert_eq!(again.code, 0);
+}

@@ -38,3 +38,16 @@ fn without_a_schedule_the_input_says_it_all() {
     [0]
     ");
 }
+
+#[test]
+fn where_no_destination_is_named_the_key_is() {
+    let folder =
+        Folder::new().schedule("plain", "cron = \"@daily\"\n[event]\nupdate_text = \"x\"\n");
+    let done = folder.triggerd("instructions plain").run();
+    assert!(
+        done.out
+            .contains("Write one short update to the output destination named in the input."),
+        "{done}"
+    );
+    assert_snapshot!(done.err, @"note: `plain` names no destination, nor does its input: set `event.output_destination` in its file or under `[defaults]`, or WORKSPACE_AGENT_OUTPUT_DESTINATION");
+}

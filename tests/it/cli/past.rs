@@ -111,6 +111,12 @@ impl Past {
         Arc::new(frozen.0)
     }
 
+    /// Written ahead, and no more.
+    pub(super) fn ahead(self, scheduled_at: &str) -> Self {
+        let delivery = self.delivery(scheduled_at);
+        self.fact(Fact::WrittenAhead(delivery))
+    }
+
     /// Written ahead, and tried once, to be tried again.
     pub(super) fn tried(mut self, scheduled_at: &str) -> Self {
         let delivery = self.delivery(scheduled_at);

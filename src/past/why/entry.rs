@@ -1,7 +1,10 @@
 //! What an entry of the ledger says of its occurrence, in words. It looks nothing up.
 
+use jiff::Timestamp;
+
 use super::{Case, Reason};
 use crate::ledger::history::{Entry, RecordedDelivery, RecordedRun, RecordedSkip};
+use crate::past::rows;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::occurrence::Origin;
 
@@ -107,13 +110,10 @@ impl Case {
     }
 }
 
-pub(super) fn verdict(entry: &Entry) -> &'static str {
+pub(super) fn verdict(entry: &Entry, now: Timestamp) -> &'static str {
     match entry {
         Entry::Skip(_) => "skipped",
-        Entry::Delivery(delivery) => match &delivery.ending {
-            Some(ending) => ending.verdict.word(),
-            None => "open",
-        },
+        Entry::Delivery(delivery) => rows::verdict(delivery, now),
     }
 }
 

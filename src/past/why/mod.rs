@@ -1,130 +1,72 @@
-//! `triggerd why`: what became of one occurrence, and why. The ledger has the first word; where it has
-//! nothing to say, the file and the rules do. It decides nothing, and never writes.
+//! What became of one occurrence, and why. The ledger has the first word; where it has nothing to say, the file and
+//! the rules do. It decides nothing, and never writes.
 
 mod entry;
 
 use std::io::Write;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::AmbiguousOffset;
 use jiff::{SignedDuration, Timestamp, civil};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cli::history::Row;
-use crate::cli::next::note;
-use crate::cli::when::When;
-use crate::cli::{Workplace, recalled};
+use super::Row;
+use super::when::When;
 use crate::ledger::history::{Entry, RecordedSkip};
 use crate::ledger::{LedgerError, Reader};
 use crate::plan::delivery::Skip;
 use crate::plan::jitter;
 use crate::plan::occurrence::Namespace;
+use crate::render;
+use crate::schedule::Schedule;
 use crate::schedule::message::rfc3339;
-use crate::schedule::recurrence::{Naming, Recurrence, Slot, Zone};
-use crate::schedule::{Schedule, ScheduleId};
+use crate::schedule::recurrence::{Naming, Recurrence, Slot, Zone, note};
 use crate::toml_file::written;
 use entry::{meaning, verdict};
 
-/// Say why an occurrence did or did not fire
-///
-/// From the ledger, and from the file where the ledger has nothing to say.
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "Examples:\n  \
-    triggerd why weekly-report 2026-11-23T09:00\n  \
-    triggerd why weekly-report 2026-11-23T08:00:00Z --json")]
-pub(super) struct Args {
-    /// The schedule
-    schedule: String,
-
-    /// When it was due: RFC 3339, or local to the schedule's zone
-    time: When,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// The answer, as `--json` prints it.
-#[derive(Debug, Serialize)]
-struct Answer<'a> {
-    schedule: &'a str,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    schedule: String,
     local: String,
     scheduled_at_utc: String,
     /// `none` where the ledger has no entry.
-    verdict: &'static str,
-    reason: Option<&'static str>,
+    verdict: String,
+    reason: Option<String>,
     explanation: Vec<String>,
-    entry: Option<Row<'a>>,
+    entry: Option<Row>,
 }
 
 /// A word, and a sentence.
 type Reason = (&'static str, String);
 
-struct Case {
-    schedule: Arc<Schedule>,
+pub struct Case {
+    pub schedule: Arc<Schedule>,
     /// What is the matter with its file, if something is.
-    file: Option<&'static str>,
+    pub file: Option<&'static str>,
     /// `None` where there is none.
-    ledger: Option<Reader>,
-    now: Timestamp,
-    state: String,
-    retention: Duration,
-    namespace: Namespace,
+    pub ledger: Option<Reader>,
+    pub now: Timestamp,
+    pub state: String,
+    pub retention: Duration,
+    pub namespace: Namespace,
 }
 
-pub(super) fn run(
-    args: &Args,
-    workplace: &Workplace,
-    out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
-    let case = Case::open(&ScheduleId::parse(&args.schedule)?, workplace)?;
-    let (at, moved) = case.instant(args.time)?;
-    let entry = case.entry(at)?;
-    let slot = slot_at(&case.schedule.recurrence, at);
-    let (verdict, (reason, text)) = match &entry {
-        Some(entry) => (verdict(entry), case.of_entry(entry)),
-        None => ("none", case.of_nothing(at, slot.as_ref())?),
-    };
-    let is_told_of_the_clock = moved.is_some();
-    let mut explanation: Vec<String> = moved.into_iter().chain([text]).collect();
-    match (&entry, &slot) {
-        (Some(Entry::Delivery(delivery)), _) => explanation.extend(case.of_delivery(delivery)),
-        (Some(Entry::Skip(skip)), _) => explanation.extend(case.of_skips(skip)),
-        (None, Some(_)) => {}
-        (None, None) => explanation.extend(case.neighbours(at)?),
-    }
-    if let Some(note) = slot.and_then(|slot| note(&case.schedule.recurrence, &slot))
-        && !matches!(&entry, Some(Entry::Skip(skip)) if skip.skipped.why == Skip::Excluded)
-        && reason != "excluded"
-        && !is_told_of_the_clock
-    {
-        explanation.push(note);
-    }
-    explanation.extend(case.file.map(str::to_owned));
-    explanation.retain(|line| !line.is_empty());
-    let answer = Answer {
-        schedule: case.schedule.id.as_str(),
-        local: case.local(at),
-        scheduled_at_utc: at.to_string(),
-        verdict,
-        reason: (!reason.is_empty()).then_some(reason),
-        explanation,
-        entry: entry.as_ref().map(Row::new),
-    };
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &answer)?;
-        writeln!(out)?;
-    } else {
-        answer.print(out)?;
-    }
-    Ok(ExitCode::SUCCESS)
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum WhyError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Time(#[from] jiff::Error),
 }
 
-impl Answer<'_> {
-    fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let said = match (self.verdict, self.reason) {
+impl Answer {
+    /// # Errors
+    /// If it can't be written.
+    pub fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let said = match (self.verdict.as_str(), self.reason.as_deref()) {
             ("none", reason) => reason.unwrap_or_default().replace('_', " "),
             (verdict, Some(reason)) => format!("{verdict}, {reason}"),
             (verdict, None) => verdict.to_owned(),
@@ -138,49 +80,47 @@ impl Answer<'_> {
 }
 
 impl Case {
-    fn open(id: &ScheduleId, workplace: &Workplace) -> anyhow::Result<Self> {
-        let settings = workplace.settings();
-        let ledger = match Reader::open(&settings.state) {
-            Err(LedgerError::Missing { .. }) => None,
-            ledger => Some(ledger?),
+    /// # Errors
+    /// If the time is out of range, or the ledger can't be read.
+    pub fn answer(&self, time: When) -> Result<Answer, WhyError> {
+        let (at, moved) = self.instant(time)?;
+        let entry = self.entry(at)?;
+        let slot = slot_at(&self.schedule.recurrence, at);
+        let (verdict, (reason, text)) = match &entry {
+            Some(entry) => (verdict(entry, self.now), self.of_entry(entry)),
+            None => ("none", self.of_nothing(at, slot.as_ref())?),
         };
-        let in_folder = workplace
-            .catalog()
-            .and_then(|catalog| catalog.schedule(id.as_str()));
-        let is_there = settings
-            .schedules
-            .join(format!("{id}.toml"))
-            .symlink_metadata()
-            .is_ok();
-        let (schedule, file) = match in_folder {
-            Ok(schedule) => (schedule, None),
-            Err(error) => {
-                let recalled = match &ledger {
-                    Some(ledger) => recalled(id, workplace, ledger)?,
-                    None => None,
-                };
-                let file = match is_there {
-                    true => {
-                        "its file has a problem (`triggerd check`); this is by its last good version"
-                    }
-                    false => "its file is not in the folder; this is by its last good version",
-                };
-                (recalled.ok_or(error)?, Some(file))
-            }
-        };
-        Ok(Self {
-            schedule,
-            file,
-            ledger,
-            now: workplace.now(),
-            state: settings.state.display().to_string(),
-            retention: settings.retention,
-            namespace: workplace.namespace().clone(),
+        let is_told_of_the_clock = moved.is_some();
+        let mut explanation: Vec<String> = moved.into_iter().chain([text]).collect();
+        match (&entry, &slot) {
+            (Some(Entry::Delivery(delivery)), _) => explanation.extend(self.of_delivery(delivery)),
+            (Some(Entry::Skip(skip)), _) => explanation.extend(self.of_skips(skip)),
+            (None, Some(_)) => {}
+            (None, None) => explanation.extend(self.neighbours(at)?),
+        }
+        if let Some(note) = slot.and_then(|slot| note(&self.schedule.recurrence, &slot))
+            && !matches!(&entry, Some(Entry::Skip(skip)) if skip.skipped.why == Skip::Excluded)
+            && reason != "excluded"
+            && !is_told_of_the_clock
+        {
+            explanation.push(note);
+        }
+        explanation.extend(self.file.map(str::to_owned));
+        explanation.retain(|line| !line.is_empty());
+        let zone = &self.schedule.recurrence.zone.tz;
+        Ok(Answer {
+            schedule: self.schedule.id.to_string(),
+            local: rfc3339(&at.to_zoned_datetime(zone.clone())),
+            scheduled_at_utc: at.to_string(),
+            verdict: verdict.to_owned(),
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            explanation,
+            entry: entry.as_ref().map(|entry| Row::new(entry, self.now)),
         })
     }
 
     /// The instant that is meant. What a clock change skips is meant where it went.
-    fn instant(&self, time: When) -> anyhow::Result<(Timestamp, Option<String>)> {
+    fn instant(&self, time: When) -> Result<(Timestamp, Option<String>), WhyError> {
         let recurrence = &self.schedule.recurrence;
         let zone = &recurrence.zone.tz;
         let at = time.in_zone(zone)?;
@@ -212,7 +152,7 @@ impl Case {
         })
     }
 
-    fn entry(&self, at: Timestamp) -> anyhow::Result<Option<Entry>> {
+    fn entry(&self, at: Timestamp) -> Result<Option<Entry>, LedgerError> {
         let Some(ledger) = &self.ledger else {
             return Ok(None);
         };
@@ -228,7 +168,7 @@ impl Case {
     }
 
     /// Why the ledger has nothing of it.
-    fn of_nothing(&self, at: Timestamp, slot: Option<&Slot>) -> anyhow::Result<Reason> {
+    fn of_nothing(&self, at: Timestamp, slot: Option<&Slot>) -> Result<Reason, LedgerError> {
         let recurrence = &self.schedule.recurrence;
         let Some(slot) = slot else {
             let without_bounds = Recurrence {
@@ -297,7 +237,7 @@ impl Case {
     }
 
     /// What is due before and after, with what became of it.
-    fn neighbours(&self, at: Timestamp) -> anyhow::Result<Vec<String>> {
+    fn neighbours(&self, at: Timestamp) -> Result<Vec<String>, LedgerError> {
         let recurrence = &self.schedule.recurrence;
         let before = recurrence
             .previous_before(at)
@@ -310,8 +250,8 @@ impl Case {
             };
             let said = match self.entry(slot.at)? {
                 Some(entry) => match self.of_entry(&entry).0 {
-                    "" => verdict(&entry).to_owned(),
-                    reason => format!("{}, {reason}", verdict(&entry)),
+                    "" => verdict(&entry, self.now).to_owned(),
+                    reason => format!("{}, {reason}", verdict(&entry, self.now)),
                 },
                 None => self.of_nothing(slot.at, Some(&slot))?.0.replace('_', " "),
             };
@@ -322,7 +262,7 @@ impl Case {
     }
 
     fn local(&self, at: Timestamp) -> String {
-        rfc3339(&at.to_zoned_datetime(self.schedule.recurrence.zone.tz.clone()))
+        render::local(at, &self.schedule.recurrence.zone.tz)
     }
 }
 

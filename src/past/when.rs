@@ -8,14 +8,17 @@ use jiff::{Timestamp, civil};
 
 /// An instant, or a time on the wall clock of a zone that is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
+pub enum When {
     Instant(Timestamp),
     Local(civil::DateTime),
 }
 
 impl When {
     /// A local time that a clock change skips is taken with the offset from before it.
-    pub(super) fn in_zone(self, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+    ///
+    /// # Errors
+    /// If it is out of the range of instants.
+    pub fn in_zone(self, zone: &TimeZone) -> Result<Timestamp, jiff::Error> {
         Ok(match self {
             Self::Instant(instant) => instant,
             Self::Local(local) => zone.to_timestamp(local)?,
