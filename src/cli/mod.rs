@@ -142,7 +142,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => in_runtime(doctor::run(args, flags, out)),
         Command::Completions(args) => completions::run(&args, out),
         Command::Man(args) => man::run(&args, out),
-        Command::Plan(args) => plan::run(&args, &Workplace::open(&flags)?, out),
+        Command::Plan(args) => {
+            let workplace = Workplace::open(&flags)?;
+            in_runtime(async move { plan::run(&args, &workplace, out).await })
+        }
         Command::Load(args) => load::run(&args, &Workplace::open(&flags)?, out),
         Command::Why(args) => {
             let workplace = Workplace::open(&flags)?;

@@ -1,10 +1,9 @@
 //! `triggerd plan`: what the folder would change of what is in force, and what the next start would fire
-//! at once. It asks the ledger, in which a daemon keeps the last good version of each file, and the same rules;
-//! it changes nothing.
+//! at once. It asks the running daemon; where none runs, the ledger, in which a daemon keeps the last good version of
+//! each file, and the same rules. It changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,17 +11,20 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::{Workplace, recalled};
+use crate::daemon::control::{AskError, Client};
+use crate::daemon::in_force::InForce;
+use crate::daemon::status::{BreakerStatus, PauseStatus};
 use crate::ledger::{LedgerError, Reader};
 use crate::plan::catch_up::{Settlement, settle};
 use crate::plan::jitter;
-use crate::render::counted;
-use crate::schedule::message::rfc3339;
+use crate::render::{self, counted, utc};
+use crate::schedule::facets::{differences, facets};
 use crate::schedule::{Schedule, ScheduleId};
 
 /// Show what the folder would change of what is in force, and what would fire at once
 ///
-/// In force is what the ledger has of the last daemon, running or not. Where none runs, it also shows
-/// what the next start catches up.
+/// In force is what the running daemon says, with its defaults and agents. Where none runs, it is what the ledger
+/// has of the last one, and what the next start catches up is shown too.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:\n  \
     triggerd plan\n  \
@@ -34,16 +36,28 @@ pub(super) struct Args {
 }
 
 /// As `--json` prints it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Plan {
     /// The state folder whose ledger it is; `null` where there is none yet.
     ledger: Option<String>,
-    /// Whether one listens on the control socket.
+    /// Whether one was asked: else it is by the ledger.
     daemon_runs: bool,
     changes: Vec<Change>,
     unchanged: usize,
     at_once: Vec<AtOnce>,
     skipped: Vec<Skipped>,
+    /// Of a running daemon: schedules with runs that have not ended, and what keeps it from firing.
+    active: Vec<Active>,
+    limited: Vec<String>,
+    pauses: Vec<PauseStatus>,
+    breakers: Vec<BreakerStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct Active {
+    schedule: String,
+    runs: usize,
+    overlap: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,7 +65,7 @@ struct Change {
     schedule: String,
     change: Kind,
     /// What is different in a changed one.
-    what: Vec<&'static str>,
+    what: Vec<String>,
     /// Local, with offset.
     next: Option<String>,
     next_before: Option<String>,
@@ -88,11 +102,62 @@ struct Skipped {
 /// More than a person reads.
 const MOST_AT_ONCE: usize = 20;
 
-pub(super) fn run(
+pub(super) async fn run(
     args: &Args,
     workplace: &Workplace,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&workplace.settings().control_socket)?;
+    let plan = match client.get::<InForce>("/in-force").await {
+        Ok(in_force) => against_the_daemon(&in_force, workplace)?,
+        Err(AskError::Nobody(_)) => against_the_ledger(workplace)?,
+        Err(error) => return Err(error.into()),
+    };
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &plan)?;
+        writeln!(out)?;
+    } else {
+        plan.print(out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn against_the_daemon(in_force: &InForce, workplace: &Workplace) -> anyhow::Result<Plan> {
+    let settings = workplace.settings();
+    let mut plan = Plan {
+        ledger: Some(settings.state.display().to_string()),
+        daemon_runs: true,
+        ..Plan::default()
+    };
+    let mut before = BTreeMap::new();
+    for it in &in_force.schedules {
+        let id = ScheduleId::parse(&it.schedule)?;
+        let was = Before {
+            facets: it.facets.clone(),
+            next: it.next_at.clone(),
+            waiting: it.waiting,
+        };
+        before.insert(id, was);
+        if it.runs > 0 {
+            plan.active.push(Active {
+                schedule: it.schedule.clone(),
+                runs: it.runs,
+                overlap: it.overlap.clone(),
+            });
+        }
+        if it.limited {
+            plan.limited.push(it.schedule.clone());
+        }
+    }
+    plan.pauses.clone_from(&in_force.pauses);
+    plan.breakers.clone_from(&in_force.breakers);
+    for id in ids(before.keys(), workplace)? {
+        plan.compare(&id, before.get(&id), &File::of(&id, workplace)?, workplace);
+    }
+    Ok(plan)
+}
+
+fn against_the_ledger(workplace: &Workplace) -> anyhow::Result<Plan> {
     let settings = workplace.settings();
     let ledger = match Reader::open(&settings.state) {
         Err(LedgerError::Missing { .. }) => None,
@@ -102,46 +167,62 @@ pub(super) fn run(
         ledger: ledger
             .as_ref()
             .map(|_| settings.state.display().to_string()),
-        daemon_runs: UnixStream::connect(&settings.control_socket).is_ok(),
-        changes: Vec::new(),
-        unchanged: 0,
-        at_once: Vec::new(),
-        skipped: Vec::new(),
+        ..Plan::default()
     };
     let in_force: BTreeSet<ScheduleId> = match &ledger {
         Some(ledger) => ledger.in_force()?.into_iter().collect(),
         None => BTreeSet::new(),
     };
-    let catalog = workplace.catalog()?;
-    let mut ids = in_force.clone();
-    ids.extend(catalog.schedules().map(|schedule| schedule.id.clone()));
-    ids.extend(catalog.broken());
-    for id in ids {
-        let before = match &ledger {
+    for id in ids(in_force.iter(), workplace)? {
+        let recalled = match &ledger {
             Some(ledger) if in_force.contains(&id) => recalled(&id, workplace, ledger)?,
             _ => None,
         };
         let file = File::of(&id, workplace)?;
-        plan.compare(&id, before.as_ref(), &file, workplace, ledger.as_ref())?;
+        let waiting = match &ledger {
+            Some(ledger) => ledger.waiting(&id, workplace.now())?,
+            None => 0,
+        };
+        let before = recalled.as_deref().map(|schedule| Before {
+            facets: facets(schedule, &settings.schedules),
+            next: next(schedule, workplace.now()),
+            waiting,
+        });
+        plan.compare(&id, before.as_ref(), &file, workplace);
         let from_now_on = match &file {
             File::Good(schedule) => Some(schedule),
-            File::Broken => before.as_ref(),
+            File::Broken => recalled.as_ref(),
             File::Gone => None,
         };
-        if let (Some(ledger), Some(schedule), false) = (&ledger, from_now_on, plan.daemon_runs)
+        if let (Some(ledger), Some(schedule)) = (&ledger, from_now_on)
             && schedule.enabled
             && in_force.contains(&id)
         {
             plan.catch_up(schedule, workplace, ledger)?;
         }
     }
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &plan)?;
-        writeln!(out)?;
-    } else {
-        plan.print(out)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(plan)
+}
+
+/// What is in force, and what the folder has, by name.
+fn ids<'a>(
+    in_force: impl Iterator<Item = &'a ScheduleId>,
+    workplace: &Workplace,
+) -> anyhow::Result<BTreeSet<ScheduleId>> {
+    let catalog = workplace.catalog()?;
+    let in_folder = catalog.schedules().map(|schedule| schedule.id.clone());
+    Ok(in_force
+        .cloned()
+        .chain(in_folder)
+        .chain(catalog.broken())
+        .collect())
+}
+
+/// What is in force of a schedule.
+struct Before {
+    facets: Vec<(String, String)>,
+    next: Option<String>,
+    waiting: u64,
 }
 
 /// What the folder says.
@@ -166,33 +247,33 @@ impl Plan {
     fn compare(
         &mut self,
         id: &ScheduleId,
-        before: Option<&Arc<Schedule>>,
+        before: Option<&Before>,
         file: &File,
         workplace: &Workplace,
-        ledger: Option<&Reader>,
-    ) -> anyhow::Result<()> {
+    ) {
         let now = workplace.now();
         let (change, what, from_now_on) = match (before, file) {
             (None, File::Good(schedule)) if schedule.enabled => {
                 (Kind::Added, Vec::new(), next(schedule, now))
             }
             // Out of force before and after.
-            (None, File::Good(_) | File::Gone) => return Ok(()),
+            (None, File::Good(_) | File::Gone) => return,
             (Some(_), File::Good(schedule)) if !schedule.enabled => {
                 (Kind::Disabled, Vec::new(), None)
             }
-            (Some(before), File::Good(schedule)) if before == schedule => {
-                self.unchanged += 1;
-                return Ok(());
-            }
             (Some(before), File::Good(schedule)) => {
-                let what = differences(before, schedule);
+                let after = facets(schedule, &workplace.settings().schedules);
+                let what = differences(&before.facets, &after);
+                if what.is_empty() {
+                    self.unchanged += 1;
+                    return;
+                }
                 (Kind::Changed, what, next(schedule, now))
             }
             (before, File::Broken) => (
                 Kind::Broken,
                 Vec::new(),
-                before.and_then(|it| next(it, now)),
+                before.and_then(|it| it.next.clone()),
             ),
             (Some(_), File::Gone) => (Kind::Gone, Vec::new(), None),
         };
@@ -201,13 +282,9 @@ impl Plan {
             change,
             what,
             next: from_now_on,
-            next_before: before.and_then(|before| next(before, now)),
-            waiting: match ledger {
-                Some(ledger) => ledger.waiting(id, now)?,
-                None => 0,
-            },
+            next_before: before.and_then(|before| before.next.clone()),
+            waiting: before.map_or(0, |before| before.waiting),
         });
-        Ok(())
     }
 
     /// What is due between the last daemon's end and now, by the files as they are.
@@ -272,17 +349,22 @@ impl Plan {
         }
         writeln!(out, "{} unchanged", counted(self.unchanged, "schedule"))?;
         if self.daemon_runs {
-            return writeln!(out, "\nA daemon runs: what is due, it fires as it comes.");
+            writeln!(out, "\nA daemon runs: what is due, it fires as it comes.")?;
+            return self.print_standing(out);
         }
         if self.ledger.is_none() {
             let said = "There is no ledger yet: the first start owes nothing from before.";
             return writeln!(out, "\n{said}");
         }
+        writeln!(
+            out,
+            "\nNo daemon runs: this is against what the last one had in force, by the `[defaults]` and agents of now."
+        )?;
         if self.at_once.is_empty() {
-            writeln!(out, "\nThe next start fires nothing at once.")?;
+            writeln!(out, "The next start fires nothing at once.")?;
         } else {
             let count = counted(self.at_once.len(), "occurrence");
-            writeln!(out, "\nThe next start fires {count} at once:")?;
+            writeln!(out, "The next start fires {count} at once:")?;
         }
         for it in self.at_once.iter().take(MOST_AT_ONCE) {
             writeln!(out, "  {}  {}", it.local, it.schedule)?;
@@ -299,6 +381,36 @@ impl Plan {
                 1 => writeln!(out)?,
                 count => writeln!(out, "  {count} occurrences since {}", it.first)?,
             }
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// What keeps the daemon from firing, or will.
+    fn print_standing(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        for it in &self.active {
+            let runs = counted(it.runs, "run");
+            let (name, overlap) = (&it.schedule, &it.overlap);
+            writeln!(
+                out,
+                "active: {name}, {runs} not ended; its `[overlap]` is `{overlap}`"
+            )?;
+        }
+        for name in &self.limited {
+            writeln!(out, "limited: {name}, until its hour or day is over")?;
+        }
+        for it in &self.pauses {
+            let name = it.schedule.as_deref().unwrap_or("all");
+            let until = it.until.map_or("it is resumed".to_owned(), utc);
+            writeln!(out, "paused: {name}, until {until}")?;
+        }
+        for it in &self.breakers {
+            writeln!(
+                out,
+                "breaker: {} {}, {}, {} waiting",
+                it.breaker, it.of, it.why, it.waiting
+            )?;
         }
         Ok(())
     }
@@ -340,23 +452,6 @@ fn counted_deliveries(count: u64) -> String {
     }
 }
 
-/// What differs, in words.
-fn differences(before: &Schedule, after: &Schedule) -> Vec<&'static str> {
-    [
-        ("description", before.description != after.description),
-        ("when", before.recurrence != after.recurrence),
-        ("jitter", before.jitter != after.jitter),
-        ("agent", before.target != after.target),
-        ("text", before.message != after.message),
-        ("conversation", before.conversation != after.conversation),
-        ("keep_input", before.keep_input != after.keep_input),
-        ("policies", before.policies != after.policies),
-    ]
-    .into_iter()
-    .filter_map(|(what, differs)| differs.then_some(what))
-    .collect()
-}
-
 fn next(schedule: &Schedule, now: Timestamp) -> Option<String> {
     let mut after = now;
     loop {
@@ -369,5 +464,5 @@ fn next(schedule: &Schedule, now: Timestamp) -> Option<String> {
 }
 
 fn local(schedule: &Schedule, at: Timestamp) -> String {
-    rfc3339(&at.to_zoned_datetime(schedule.recurrence.zone.tz.clone()))
+    render::local(at, &schedule.recurrence.zone.tz)
 }

@@ -31,6 +31,7 @@ pub mod control;
 pub mod counts;
 pub mod engine;
 pub mod event;
+pub mod in_force;
 pub mod load;
 pub mod office;
 mod outbound;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use crate::daemon::changes::Changes;
 use crate::daemon::event::{Event, Standing};
+use crate::daemon::in_force::InForce;
 use crate::daemon::load::Catalog;
 use crate::daemon::reload::lock;
 use crate::daemon::status::{Past, ProblemStatus, Status};
@@ -125,6 +126,19 @@ impl Office {
         let schedules = &mut standing.agenda.schedules;
         schedules.sort_unstable_by(|one, other| one.schedule.id.cmp(&other.schedule.id));
         Ok(standing)
+    }
+
+    /// # Errors
+    /// If the engine has ended.
+    pub async fn in_force(&self) -> Result<InForce, OfficeError> {
+        let standing = self.standing().await?;
+        let catalog = self.catalog.clone();
+        let look = move || {
+            let folder = lock(&catalog).folder().to_owned();
+            InForce::new(&standing, &folder)
+        };
+        let looked = tokio::task::spawn_blocking(look);
+        looked.await.map_err(|_| OfficeError::Stopping)
     }
 
     /// # Errors

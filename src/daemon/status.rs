@@ -289,7 +289,7 @@ impl LastStatus {
 }
 
 impl BreakerStatus {
-    fn new(standing: &breaker::Standing) -> Self {
+    pub(super) fn new(standing: &breaker::Standing) -> Self {
         Self {
             breaker: standing.gate.kind().to_owned(),
             of: standing.gate.to_string(),
@@ -307,7 +307,7 @@ impl BreakerStatus {
 }
 
 impl PauseStatus {
-    fn new((scope, pause): (&Scope, &Pause)) -> Self {
+    pub(super) fn new((scope, pause): (&Scope, &Pause)) -> Self {
         Self {
             schedule: scope.schedule().map(ToString::to_string),
             since: pause.since,

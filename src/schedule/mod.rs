@@ -11,6 +11,7 @@ use crate::api::token::TokenId;
 
 pub mod cron;
 pub mod defaults;
+pub mod facets;
 pub mod file;
 pub mod hide_inputs;
 pub mod message;
@@ -102,6 +103,17 @@ pub enum OverlapPolicy {
     Allow,
     Skip,
     Queue,
+}
+
+impl OverlapPolicy {
+    /// As the file says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            OverlapPolicy::Allow => "allow",
+            OverlapPolicy::Skip => "skip",
+            OverlapPolicy::Queue => "queue",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

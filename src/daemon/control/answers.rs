@@ -168,6 +168,13 @@ pub(super) async fn status(State(office): State<Office>) -> Response {
     }
 }
 
+pub(super) async fn in_force(State(office): State<Office>) -> Response {
+    match office.in_force().await {
+        Ok(in_force) => Json(in_force).into_response(),
+        Err(error) => refuse(&error),
+    }
+}
+
 /// Begins one delivery, and tells of it until it has ended.
 pub(super) async fn trigger(State(office): State<Office>, Path(name): Path<String>) -> Response {
     let Ok(schedule) = ScheduleId::parse(&name) else {

@@ -49,6 +49,7 @@ impl Control {
     pub async fn serve(self, office: Office, stop: CancellationToken) {
         let app = Router::new()
             .route("/status", get(answers::status))
+            .route("/in-force", get(answers::in_force))
             .route("/trigger/{schedule}", post(answers::trigger))
             .route("/deliveries/{request_id}", get(answers::delivery))
             .route("/redeliver/{request_id}", post(answers::redeliver))

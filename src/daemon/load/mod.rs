@@ -116,6 +116,10 @@ impl Catalog {
         self.files.get(id)?.in_force.as_ref()
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What a file that was in force once said, by the defaults and agents of now.
     pub fn recalled(
         &self,

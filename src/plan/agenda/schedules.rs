@@ -412,12 +412,7 @@ impl Agenda {
 
     /// Whether the limits of the schedule, its agent and the daemon let one more delivery open now.
     fn is_allowed(&mut self, schedule: &Schedule, now: Moment) -> bool {
-        let limits = schedule.policies.limits;
-        let zone = &schedule.recurrence.zone.tz;
-        let is_allowed = self
-            .openings
-            .get(&schedule.id)
-            .is_none_or(|openings| openings.allow(limits, zone, now.wall));
+        let is_allowed = self.allows_itself(schedule, now);
         let reached = self.counts.reached(&schedule.target.trigger_id, now.wall);
         if let Some(reached) = &reached
             && is_allowed
@@ -426,6 +421,18 @@ impl Agenda {
             self.say(Notice::LimitReached(reached.clone()));
         }
         is_allowed && reached.is_none()
+    }
+
+    pub(super) fn is_limited(&self, schedule: &Schedule, now: Moment) -> bool {
+        let agent = &schedule.target.trigger_id;
+        !self.allows_itself(schedule, now) || self.counts.reached(agent, now.wall).is_some()
+    }
+
+    fn allows_itself(&self, schedule: &Schedule, now: Moment) -> bool {
+        let limits = schedule.policies.limits;
+        let zone = &schedule.recurrence.zone.tz;
+        let openings = self.openings.get(&schedule.id);
+        openings.is_none_or(|openings| openings.allow(limits, zone, now.wall))
     }
 
     /// What was written ahead for `slot`, if it still says what would be said now: what it relied on

@@ -39,6 +39,8 @@ pub struct ScheduleNow {
     pub next: Option<Slot>,
     /// Deliveries without a verdict, by what they wait for.
     pub waiting: Vec<&'static str>,
+    /// A limit of its own, its agent's or the daemon's lets nothing more open for now.
+    pub limited: bool,
 }
 
 impl ScheduleNow {
@@ -63,6 +65,7 @@ impl Agenda {
                 let schedule = entry.schedule.clone();
                 ScheduleNow {
                     next: entry.next,
+                    limited: self.is_limited(&schedule, now),
                     waiting: waiting.remove(&schedule.id).unwrap_or_default(),
                     schedule,
                 }

@@ -1,5 +1,6 @@
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use triggerd::sandbox::{AgentChange, Behaviour, TRIGGER_ID};
 
 use super::past::Past;
 use super::{Folder, steady};
@@ -71,6 +72,7 @@ fn what_the_folder_would_change_is_told() {
     gone      weekly      it was not due again; 1 waiting delivery ends as `removed`
     1 schedule unchanged
 
+    No daemon runs: this is against what the last one had in force, by the `[defaults]` and agents of now.
     The next start fires nothing at once.
     [0]
     ");
@@ -98,6 +100,7 @@ fn what_the_next_start_catches_up_is_told() {
     disabled  off  it was not due again
     4 schedules unchanged
 
+    No daemon runs: this is against what the last one had in force, by the `[defaults]` and agents of now.
     The next start fires 3 occurrences at once:
       2022-01-01T09:00:00Z  all
       2023-01-01T09:00:00Z  all
@@ -163,13 +166,27 @@ fn another_folder_is_compared_and_json_has_one_shape() {
                 "last": "2022-01-01T09:00:00Z",
                 "count": 2,
             }],
+            "active": [],
+            "limited": [],
+            "pauses": [],
+            "breakers": [],
         })
     );
+}
+
+fn runs_never_end(world: &World) {
+    let never_ends = AgentChange {
+        trigger_id: Some(TRIGGER_ID.to_owned()),
+        behaviour: Some(Behaviour::NeverEnds),
+        ..AgentChange::default()
+    };
+    world.sandbox.set_agent(never_ends).expect("an agent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_running_daemon_nothing_is_caught_up() {
     let world = World::new().await;
+    runs_never_end(&world);
     world.schedule("a", &once("2100-01-01T09:00:00"));
     let daemon = world.daemon();
     daemon.says("control socket listens");
@@ -185,5 +202,57 @@ async fn beside_a_running_daemon_nothing_is_caught_up() {
     0 schedules unchanged
 
     A daemon runs: what is due, it fires as it comes.
+    active: a, 1 run not ended; its `[overlap]` is `allow`
+    ");
+}
+
+/// As it is run, beside a sandbox in this process.
+async fn out_of(world: &World, args: &[&str]) -> String {
+    let mut command = world.command(args);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.expect("no panic").expect("the binary runs");
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_daemon_says_what_is_in_force_and_what_keeps_it_from_firing() {
+    let world = World::new().await;
+    runs_never_end(&world);
+    world.settings("[defaults]\njitter = \"1m\"\n");
+    let overlap = "[overlap]\npolicy = \"queue\"\n[limits]\nper_day = 1\n";
+    world.schedule("a", &format!("{}{overlap}", once("2100-01-01T09:00:00")));
+    world.schedule(
+        "b",
+        &format!("jitter = \"2m\"\n{}", once("2100-01-01T09:00:00")),
+    );
+    let daemon = world.daemon();
+    daemon.says("control socket listens");
+    out_of(&world, &["trigger", "a"]).await;
+    out_of(&world, &["pause", "b"]).await;
+    assert_snapshot!(out_of(&world, &["plan"]).await, @"
+    2 schedules unchanged
+
+    A daemon runs: what is due, it fires as it comes.
+    active: a, 1 run not ended; its `[overlap]` is `queue`
+    limited: a, until its hour or day is over
+    paused: b, until it is resumed
+    ");
+
+    // Defaults and agents are part of what is in force.
+    std::fs::write(
+        world.path("other.toml"),
+        "[agents.new]\ntrigger_id = \"agtch_0123456789abcdef0123456789abcdef\"\n[defaults]\nagent = \"new\"\njitter = \"3m\"\n",
+    )
+    .expect("a file");
+    assert_snapshot!(out_of(&world, &["plan", "--config", "other.toml"]).await, @"
+    changed   a  jitter, agent; next 2100-01-01T09:00:00Z
+    changed   b  agent; next 2100-01-01T09:00:00Z
+    0 schedules unchanged
+
+    A daemon runs: what is due, it fires as it comes.
+    active: a, 1 run not ended; its `[overlap]` is `queue`
+    limited: a, until its hour or day is over
+    paused: b, until it is resumed
     ");
 }
