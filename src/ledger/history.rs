@@ -121,6 +121,20 @@ pub struct Mark {
     pub result: Option<String>,
 }
 
+/// What became of everything since an instant, as far as it was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    pub marks: Vec<Mark>,
+    pub uncounted: Uncounted,
+}
+
+/// Up to when more was scheduled than was counted; `None` where all was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Uncounted {
+    pub ended: Option<Timestamp>,
+    pub open: Option<Timestamp>,
+}
+
 /// What is known of a schedule, in force or gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownSchedule {

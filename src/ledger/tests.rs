@@ -828,3 +828,48 @@ fn what_was_written_ahead_before_a_step_back_over_a_restart_is_kept_with_its_byt
         (&delivery(9), true)
     );
 }
+
+/// Ended at these hours, and then open at those.
+fn ended_and_open(ended: &[i8], open: &[i8]) -> (State, Reader) {
+    let state = State::new();
+    let mut facts = vec![began()];
+    for &hour in ended {
+        let delivery = delivery(hour);
+        facts.push(Fact::WrittenAhead(delivery.clone()));
+        facts.extend(accepted(&delivery));
+    }
+    facts.extend(open.iter().map(|&hour| Fact::WrittenAhead(delivery(hour))));
+    state.record(facts);
+    let reader = Reader::open(state.path()).unwrap();
+    (state, reader)
+}
+
+#[test]
+fn what_is_beyond_the_newest_is_said_to_be_uncounted() {
+    let (_state, reader) = ended_and_open(&[8, 9, 10, 11], &[12, 13]);
+    #[track_caller]
+    fn check(reader: &Reader, limit: usize, ended: Option<&str>, open: Option<&str>) {
+        let found = reader.since(at("00:00:00"), limit).unwrap();
+        let expected = history::Uncounted {
+            ended: ended.map(at),
+            open: open.map(at),
+        };
+        assert_eq!(found.uncounted, expected);
+        let counted = limit.min(4) + limit.min(2);
+        assert_eq!(found.marks.len(), counted);
+    }
+    check(&reader, 4, None, None);
+    check(&reader, 3, Some("08:00:01.234"), None);
+    check(&reader, 1, Some("10:00:01.234"), Some("12:00:00"));
+    let later = reader.since(at("11:00:00"), 1).unwrap();
+    assert_eq!(later.uncounted.ended, None, "what it lacks is older");
+}
+
+#[test]
+fn the_last_verdict_is_found_behind_any_number_of_open_deliveries() {
+    let open: Vec<i8> = (9..23).collect();
+    let (_state, reader) = ended_and_open(&[8], &open);
+    let last = reader.last_verdict(&id("a")).unwrap();
+    assert_eq!(last.map(|entry| entry.scheduled_at()), Some(at("08:00:00")));
+    assert_eq!(reader.last_verdict(&id("b")).unwrap(), None);
+}

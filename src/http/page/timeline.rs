@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::when::written;
 use crate::daemon::event::Standing;
-use crate::ledger::history::Mark;
+use crate::ledger::history::{Mark, Uncounted};
 use crate::ledger::{LedgerError, Reader};
 use crate::plan::delivery::{Verdict, earlier, later};
 use crate::plan::jitter;
@@ -29,6 +29,10 @@ pub(in crate::http) struct Timeline {
     from: i64,
     now: Timestamp,
     bars: Vec<Bar>,
+    /// Some comes beyond what was worked out.
+    beyond: bool,
+    /// Up to here more ended, or is open, than was counted.
+    uncounted: Uncounted,
     /// Minutes of the next day at which the most schedules are due.
     busiest: Vec<(Timestamp, u64)>,
 }
@@ -37,9 +41,12 @@ pub(in crate::http) struct Timeline {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Bar([u64; KINDS.len()]);
 
-/// From the bottom up.
-const KINDS: [&str; 5] = ["accepted", "failed", "skipped", "open", "coming"];
+/// From the bottom up. The last is what comes beyond the occurrences that were worked out: it is guessed, so that it
+/// shows, and not told as a number.
+const KINDS: [&str; 6] = ["accepted", "failed", "skipped", "open", "coming", "coming"];
+const OPEN: usize = 3;
 const COMING: usize = 4;
+const BEYOND: usize = 5;
 
 impl Timeline {
     pub(in crate::http) fn new(
@@ -52,13 +59,15 @@ impl Timeline {
             from,
             now,
             bars: vec![Bar::default(); BARS],
+            beyond: false,
+            uncounted: Uncounted::default(),
             busiest: Vec::new(),
         };
         if let Some(ledger) = ledger {
             let since = Timestamp::from_second(from).unwrap_or(now);
-            for mark in ledger.since(since, MOST_PAST)? {
-                timeline.add_past(&mark);
-            }
+            let past = ledger.since(since, MOST_PAST)?;
+            past.marks.iter().for_each(|mark| timeline.add_past(mark));
+            timeline.uncounted = past.uncounted;
         }
         timeline.add_coming(standing);
         Ok(timeline)
@@ -69,7 +78,7 @@ impl Timeline {
             Some(Verdict::Accepted) => 0,
             Some(Verdict::Rejected | Verdict::Expired) => 1,
             Some(Verdict::Skipped(_)) => 2,
-            None => 3,
+            None => OPEN,
         };
         self.spread(mark.first, mark.last, mark.count, kind);
     }
@@ -109,7 +118,8 @@ impl Timeline {
                         until.as_second() - next.at.as_second(),
                     );
                     let rest = most as i64 * left / past.max(1);
-                    self.spread(next.at, until, rest.unsigned_abs(), COMING);
+                    self.spread(next.at, until, rest.unsigned_abs().max(1), BEYOND);
+                    self.beyond = true;
                     break;
                 }
                 taken += 1;
@@ -144,13 +154,27 @@ impl Timeline {
         let minutes: Vec<String> = self.busiest.iter().map(at).collect();
         match minutes.is_empty() {
             true => "no two fall due in one minute".to_owned(),
+            false if self.beyond => format!(
+                "most in one minute, of those counted: {} UTC",
+                minutes.join(", ")
+            ),
             false => format!("most in one minute: {} UTC", minutes.join(", ")),
         }
     }
 
     /// The most in one bar.
-    pub(super) fn most(&self) -> u64 {
+    fn most(&self) -> u64 {
         self.bars.iter().map(Bar::all).max().unwrap_or_default()
+    }
+
+    /// The most that was counted in one bar.
+    pub(super) fn highest(&self) -> String {
+        let counted = |Bar(kinds): &Bar| kinds[..BEYOND].iter().sum::<u64>();
+        let most = self.bars.iter().map(counted).max().unwrap_or_default();
+        match self.beyond || self.uncounted != Uncounted::default() {
+            true => format!("more than {most}"),
+            false => most.to_string(),
+        }
     }
 
     /// What stands below, from left to right: at each half day.
@@ -209,9 +233,26 @@ impl Timeline {
     fn title(&self, place: usize, Bar(kinds): &Bar) -> String {
         let from = self.from + place as i64 * BAR;
         let at = |second| Timestamp::from_second(second).unwrap_or(self.now);
-        let counts = KINDS.iter().zip(kinds).filter(|(_, count)| **count > 0);
-        let counts: Vec<String> = counts
-            .map(|(kind, count)| format!("{count} {kind}"))
+        let is_uncounted =
+            |until: Option<Timestamp>| until.is_some_and(|at| at.as_second() >= from);
+        let (ended, open) = (
+            is_uncounted(self.uncounted.ended),
+            is_uncounted(self.uncounted.open),
+        );
+        let counted = KINDS[..BEYOND].iter().zip(kinds).enumerate();
+        let counts: Vec<String> = counted
+            .filter_map(|(kind, (name, count))| {
+                let more = match kind {
+                    COMING => kinds[BEYOND] > 0,
+                    OPEN => open,
+                    _ => ended,
+                };
+                match (*count, more) {
+                    (0, _) if kind != COMING || !more => None,
+                    (count, true) => Some(format!("more than {count} {name}")),
+                    (count, false) => Some(format!("{count} {name}")),
+                }
+            })
             .collect();
         format!(
             "{} to {} UTC: {}",
@@ -239,6 +280,8 @@ mod tests {
             from: now.as_second(),
             now,
             bars: vec![Bar::default(); 4],
+            beyond: false,
+            uncounted: Uncounted::default(),
             busiest: Vec::new(),
         };
         let at = |minutes: i64| Timestamp::from_second(now.as_second() + minutes * 60).expect("it");
@@ -250,5 +293,41 @@ mod tests {
         assert_eq!(timeline.bars[0].all(), 3);
         timeline.spread(at(60), at(60), 1, 0);
         assert_eq!(timeline.bars.iter().map(Bar::all).sum::<u64>(), 11);
+    }
+
+    #[test]
+    fn what_was_not_counted_is_told_as_more_than_what_was() {
+        let now: Timestamp = "2026-11-23T08:00:00Z".parse().expect("an instant");
+        let mut timeline = Timeline {
+            from: now.as_second(),
+            now,
+            bars: vec![Bar::default(); 3],
+            beyond: false,
+            uncounted: Uncounted {
+                ended: Some(now),
+                open: None,
+            },
+            busiest: Vec::new(),
+        };
+        timeline.spread(now, now, 7, 0);
+        timeline.spread(now, now, 2, OPEN);
+        let last = later(now, Duration::from_secs(3 * 900 - 1));
+        let from = later(now, Duration::from_secs(900));
+        timeline.spread(from, from, 3, COMING);
+        timeline.spread(from, last, 40, BEYOND);
+        timeline.beyond = true;
+        let titles: Vec<String> = (0..3)
+            .map(|place| timeline.title(place, &timeline.bars[place]))
+            .map(|title| title.split(": ").last().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(
+            titles,
+            [
+                "more than 7 accepted, 2 open",
+                "more than 3 coming",
+                "more than 0 coming"
+            ]
+        );
+        assert_eq!(timeline.highest(), "more than 9");
     }
 }

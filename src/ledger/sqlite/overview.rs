@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Params, params};
 use super::reader::Reader;
 use super::values::{At, Count, Text, verdict};
 use crate::ledger::LedgerError;
-use crate::ledger::history::Mark;
+use crate::ledger::history::{Mark, Marks, Uncounted};
 use crate::plan::delivery::Verdict;
 use crate::schedule::ScheduleId;
 
@@ -35,12 +35,12 @@ impl Reader {
         })
     }
 
-    /// What became of everything that was scheduled since `since`, in no order; of what ended, the
-    /// newest `limit`.
+    /// What became of everything that was scheduled since `since`, in no order; of what ended, of skips and of what
+    /// is open, the newest `limit` each.
     ///
     /// # Errors
     /// If the ledger is damaged or was taken away.
-    pub fn since(&self, since: Timestamp, limit: usize) -> Result<Vec<Mark>, LedgerError> {
+    pub fn since(&self, since: Timestamp, limit: usize) -> Result<Marks, LedgerError> {
         let newest = params![At(since), Count(limit as u64)];
         self.read(|| {
             let mut marks = self.marks(
@@ -52,7 +52,8 @@ impl Reader {
             )?;
             marks.extend(self.marks(
                 "SELECT scheduled_at, verdict, reason, NULL AS status, NULL AS result
-                 FROM deliveries WHERE verdict IS NULL AND scheduled_at >= ?1 LIMIT ?2",
+                 FROM deliveries WHERE verdict IS NULL AND scheduled_at >= ?1
+                 ORDER BY scheduled_at DESC LIMIT ?2",
                 newest,
             )?);
             marks.extend(self.skipped(
@@ -61,7 +62,30 @@ impl Reader {
                  WHERE last >= ?1",
                 newest,
             )?);
-            Ok(marks)
+            // Whatever was scheduled after this one ended has ended after it, and was counted.
+            let first_uncounted = |query: &str| {
+                let mut query = self.connection.prepare_cached(query)?;
+                let found = query.query_row(newest, |row| Ok(row.get::<_, At>(0)?.0));
+                found.optional()
+            };
+            let ended = [
+                "SELECT at FROM
+                     (SELECT ended_at AS at FROM deliveries WHERE position IS NOT NULL
+                      ORDER BY position DESC LIMIT 1 OFFSET ?2)
+                 WHERE at >= ?1",
+                "SELECT at FROM
+                     (SELECT last AS at FROM skips ORDER BY position DESC LIMIT 1 OFFSET ?2)
+                 WHERE at >= ?1",
+            ];
+            let mut uncounted = Uncounted::default();
+            for query in ended {
+                uncounted.ended = uncounted.ended.max(first_uncounted(query)?);
+            }
+            uncounted.open = first_uncounted(
+                "SELECT scheduled_at FROM deliveries WHERE verdict IS NULL AND scheduled_at >= ?1
+                 ORDER BY scheduled_at DESC LIMIT 1 OFFSET ?2",
+            )?;
+            Ok(Marks { marks, uncounted })
         })
     }
 
