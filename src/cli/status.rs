@@ -81,9 +81,8 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
             "breaker: {} {}, {}, {} waiting",
             breaker.breaker, breaker.of, breaker.why, breaker.waiting
         )?;
-        match breaker.next_at {
-            Some(at) => write!(out, ", tried at {}", utc(at))?,
-            None => {}
+        if let Some(at) = breaker.next_at {
+            write!(out, ", tried at {}", utc(at))?;
         }
         match breaker.detail.is_empty() {
             true => writeln!(out)?,
