@@ -247,10 +247,10 @@ fn waiting(waits: &Waits, whose: Whose) -> String {
     let mut said = format!("waiting for {}", waits.what);
     for more in [&waits.detail, &waits.fix].into_iter().flatten() {
         said += "; ";
-        said += more;
+        said += more.trim_end_matches('.');
     }
     if let Some(until) = waits.until {
-        said += &format!("; it goes on at {}", utc(until));
+        said += &format!("; it is tried again at {}", utc(until));
     }
     let deadline = utc(waits.deadline_at);
     let who = match whose {

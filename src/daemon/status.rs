@@ -178,7 +178,11 @@ impl Status {
         for breaker in self.breakers.iter().filter(|it| it.why == REFUSED) {
             attention.push(format!(
                 "the {} {} is refused, {} waiting: {}; {}; then `triggerd trigger NAME` probes it at once",
-                breaker.breaker, breaker.of, breaker.waiting, breaker.detail, breaker.fix
+                breaker.breaker,
+                breaker.of,
+                breaker.waiting,
+                breaker.detail.trim_end_matches('.'),
+                breaker.fix
             ));
         }
         let errors = self.problems.iter().filter(|it| it.severity == "error");

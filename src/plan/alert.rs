@@ -388,4 +388,23 @@ mod tests {
         );
         assert_eq!(sign(), None);
     }
+
+    #[test]
+    fn each_run_that_waits_is_an_alarm_of_its_own() {
+        let mut alarms = Alarms::default();
+        let subject = |run: &str| {
+            let id = ScheduleId::parse("a").unwrap();
+            Subject::Approval(id, run.into())
+        };
+        let waits = |run: &str| bad(subject(run), format!("{run} waits"));
+        let is_told = |alarms: &mut Alarms, sign| heard(alarms, sign, 0).map(|told| told.1);
+        assert_eq!(is_told(&mut alarms, waits("a-1")), Some("a-1 waits".into()));
+        assert_eq!(is_told(&mut alarms, waits("a-2")), Some("a-2 waits".into()));
+        let mended = is_told(&mut alarms, good(subject("a-1")));
+        assert_eq!(
+            mended,
+            Some("the approval of a-1's run is well again".into())
+        );
+        assert_eq!(is_told(&mut alarms, waits("a-2")), None, "it still waits");
+    }
 }

@@ -266,6 +266,10 @@ impl TriggerId {
             )
         } else if !self.0.starts_with("agtch_") {
             Some("a trigger id usually starts with `agtch_`; it stands in the agent's API channel")
+        } else if self.0["agtch_".len()..].bytes().all(|byte| byte == b'0') {
+            Some(
+                "this is the place-holder of `triggerd init`; put the id of your agent's API channel there",
+            )
         } else {
             None
         }

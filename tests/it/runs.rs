@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use triggerd::sandbox::{AgentChange, Behaviour};
 
-use crate::support::{World, once};
+use crate::support::{EVERY_SECOND, World, once};
 
 const SOON: Duration = Duration::from_secs(2);
 
@@ -94,4 +94,19 @@ async fn a_run_that_waits_is_followed_over_a_kill() {
     let ended = daemon.says("run ended");
     assert_eq!(ended["run_id"], waits["run_id"]);
     assert_eq!(ended["status"], "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_way_in_a_queue_is_no_warning() {
+    let world = World::new().await;
+    agent(&world, "agtch_endless", Behaviour::NeverEnds);
+    let queues =
+        format!("trigger_id = \"agtch_endless\"\n{EVERY_SECOND}\n[overlap]\npolicy = \"queue\"\n");
+    world.schedule("a", &queues);
+    let daemon = world.daemon();
+    let ended = daemon.says("delivery ended without acceptance");
+    assert_eq!(
+        (&ended["level"], &ended["reason"]),
+        (&"INFO".into(), &"overlap".into())
+    );
 }

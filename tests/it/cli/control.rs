@@ -223,7 +223,9 @@ async fn what_a_trigger_waits_for_is_said_at_once_and_goes_on_when_it_can() {
     let _daemon = listening(&world).await;
     let (waits, mut err) = begin(&world, &["trigger", "nightly"]);
     let line = err.next().expect("a line").expect("a text");
-    let (what, times) = line.split_once("; it goes on at 2").expect("until when");
+    let (what, times) = line
+        .split_once("; it is tried again at 2")
+        .expect("until when");
     assert_eq!(
         what,
         "waiting for the token default, which is refused; Incorrect API key provided (invalid_api_key); make a Workspace Agent access token \

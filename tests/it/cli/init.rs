@@ -27,16 +27,24 @@ fn what_it_writes_passes_check_and_does_not_fire() {
       WORKSPACE_AGENT_ACCESS_TOKEN=at-… triggerd run
     [0]
     ");
-    assert_snapshot!(triggerd(&folder, "check").run(), @"
+    assert_snapshot!(triggerd(&folder, "check").run(), @r#"
+    warning: `agtch_00000000000000000000000000000000` has an unusual form
+      --> triggerd.toml:12:14
+       |
+    12 | trigger_id = "agtch_00000000000000000000000000000000"
+       |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: this is the place-holder of `triggerd init`; put the id of your agent's API channel there
+
     note: it is disabled: it does not fire
      --> schedules/hello.toml:5:11
       |
     5 | enabled = false
       |           ^^^^^
 
-    1 valid schedule; 1 note in 1 file
+    1 valid schedule; 1 warning, 1 note in 2 files
     [0]
-    ");
+    "#);
     assert_snapshot!(triggerd(&folder, "next").run(), @"[0]");
     let preview = triggerd(&folder, "preview hello").run();
     assert_eq!((preview.err.as_str(), preview.code), ("", 0));
@@ -110,16 +118,24 @@ fn what_is_commented_out_is_valid_too() {
         fs::write(path, uncommented.replace("env = ", "#env = ")).expect("a file");
     }
     assert_eq!(found, 8);
-    assert_snapshot!(triggerd(&folder, "check").run(), @"
+    assert_snapshot!(triggerd(&folder, "check").run(), @r#"
+    warning: `agtch_00000000000000000000000000000000` has an unusual form
+      --> triggerd.toml:12:14
+       |
+    12 | trigger_id = "agtch_00000000000000000000000000000000"
+       |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: this is the place-holder of `triggerd init`; put the id of your agent's API channel there
+
     note: it is disabled: it does not fire
      --> schedules/hello.toml:5:11
       |
     5 | enabled = false
       |           ^^^^^
 
-    1 valid schedule; 1 note in 1 file
+    1 valid schedule; 1 warning, 1 note in 2 files
     [0]
-    ");
+    "#);
 }
 
 #[test]

@@ -308,6 +308,44 @@ fn s23_an_unknown_outcome_counts_as_active_and_a_manual_trigger_passes() {
 }
 
 #[test]
+fn a_429_to_one_question_holds_those_of_all_runs_with_that_token() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.always = with_run();
+    world.put(schedule("a", "0 9 23 * *"));
+    world.put(schedule("b", "0 9 23 * *"));
+    world.run = Some(RunAnswer::Unknown {
+        detail: "status 429".into(),
+        retry_after: Some(RetryAfter::Delay(Duration::from_secs(600))),
+    });
+    world.live_until("2026-11-23T09:01:00Z");
+    // Whichever was asked first, the other was not asked after it, though it was due at once.
+    world.run = is("completed");
+    world.live_until("2026-11-23T09:12:00Z");
+    let story = world.story();
+    let ended: Vec<&str> = story.lines().filter(|it| it.ends_with("at last")).collect();
+    assert_eq!(ended.len(), 2, "{story}");
+    assert!(
+        ended.iter().all(|it| it.starts_with("23T09:10:0")),
+        "{story}"
+    );
+}
+
+#[test]
+fn that_no_run_is_named_is_said_once_of_each_agent() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.always = Some(Outcome::Accepted(Acceptance::default()));
+    for (name, agent) in [("a", "agtch_1"), ("b", "agtch_1"), ("c", "agtch_2")] {
+        let mut schedule = with_overlap(name, "0 9,10 23 * *", OverlapPolicy::Skip);
+        schedule.target.trigger_id = TriggerId::parse(agent).unwrap();
+        world.put(schedule);
+    }
+    world.live_until("2026-11-23T11:00:00Z");
+    let story = world.story();
+    let said = story.lines().filter(|it| it.contains("no run ids"));
+    assert_eq!(said.count(), 2, "{story}");
+}
+
+#[test]
 fn s23_without_run_ids_occurrences_overlap_and_that_is_said_once() {
     let mut world = World::at("2026-11-23T08:59:00Z");
     world.put(with_overlap("a", "*/2 * * * *", OverlapPolicy::Skip));
