@@ -20,21 +20,41 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 pub(crate) enum Kind {
     Floor,
     Triggerd,
+    /// With status pages open.
+    TriggerdPages,
     Scheduler,
     SchedulerLarge,
     FloorTls,
     TriggerdTls,
 }
 
+const PAGES: usize = 50;
+
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor: bare hyper client",
             Self::Triggerd => "triggerd",
+            Self::TriggerdPages => "triggerd, 50 status pages open",
             Self::Scheduler => "tokio-cron-scheduler, as it comes",
             Self::SchedulerLarge => "tokio-cron-scheduler, channel 65,536",
             Self::FloorTls => "floor, TLS and HTTP/2",
             Self::TriggerdTls => "triggerd, TLS and HTTP/2",
+        }
+    }
+
+    pub(crate) fn is_triggerd(self) -> bool {
+        matches!(
+            self,
+            Self::Triggerd | Self::TriggerdPages | Self::TriggerdTls
+        )
+    }
+
+    /// How many status pages are open.
+    pub(crate) fn pages(self) -> usize {
+        match self {
+            Self::TriggerdPages => PAGES,
+            _ => 0,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -10,8 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use crate::pages;
+
 pub(crate) struct Folder {
     root: tempfile::TempDir,
+    /// Where the status page is.
+    pub(crate) pages: SocketAddr,
 }
 
 pub(crate) struct Daemon {
@@ -35,14 +40,15 @@ impl Folder {
         let authority = authority
             .map(|path| format!("ca_file = {path:?}\n"))
             .unwrap_or_default();
+        let pages = pages::free_address()?;
         let settings = format!(
-            "[api]\nbase_url = \"{url}\"\n{authority}\
+            "[http]\nlisten = \"{pages}\"\n[api]\nbase_url = \"{url}\"\n{authority}\
              [token]\nenv = \"TRIGGERD_BENCH_TOKEN\"\n\
              [chores]\nprune = \"\"\nrescan = \"\"\nsummary = \"\"\nexpiry = \"\"\n\
              [defaults]\ntrigger_id = \"agtch_0123456789abcdef0123456789abcdef\"\n"
         );
         fs::write(root.path().join("triggerd.toml"), settings)?;
-        let folder = Self { root };
+        let folder = Self { root, pages };
         for n in 0..n {
             folder.put(n, cron)?;
         }

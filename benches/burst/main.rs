@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 mod contender;
 mod daemon;
+mod pages;
 mod process;
 mod report;
 mod rounds;

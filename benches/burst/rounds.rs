@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::Options;
 use crate::contender::Kind;
 use crate::daemon::Folder;
+use crate::pages;
 use crate::process::Usage;
 use crate::sink::{Arrival, Sink};
 
@@ -25,7 +26,7 @@ pub(crate) struct Cell {
 impl Cell {
     /// What triggerd lost, doubled or sent early, however fast it was.
     pub(crate) fn broken_promise(&self) -> Option<String> {
-        if !matches!(self.kind, Kind::Triggerd | Kind::TriggerdTls) {
+        if !self.kind.is_triggerd() {
             return None;
         }
         let broken = |run: &&Run| run.arrived != self.n || run.duplicates + run.early > 0;
@@ -74,6 +75,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Vec<Cell>> {
             let kinds = options.only.iter().copied();
             let kinds = kinds.filter(|kind| match kind {
                 Kind::Scheduler | Kind::SchedulerLarge => n <= MOST_JOBS && api_ms == 0,
+                Kind::TriggerdPages => api_ms == 0,
                 Kind::Floor | Kind::Triggerd | Kind::FloorTls | Kind::TriggerdTls => true,
             });
             let mut row: Vec<_> = kinds
@@ -115,9 +117,9 @@ fn tracing_line(kind: Kind, n: usize, api_ms: u64, run: &Run) {
 
 fn once(sink: &Sink, kind: Kind, n: usize, api_ms: u64) -> anyhow::Result<Run> {
     sink.begin(api_ms);
-    match kind {
-        Kind::Triggerd | Kind::TriggerdTls => fire_triggerd(sink, kind, n, api_ms),
-        _ => fire_other(sink, kind, n, api_ms),
+    match kind.is_triggerd() {
+        true => fire_triggerd(sink, kind, n, api_ms),
+        false => fire_other(sink, kind, n, api_ms),
     }
 }
 
@@ -137,6 +139,7 @@ fn fire_triggerd(sink: &Sink, kind: Kind, n: usize, api_ms: u64) -> anyhow::Resu
         let cron = due.strftime("%-S %-M %-H * * *").to_string();
         let folder = Folder::new(n, &cron, &url(sink, kind), Some(sink.authority.path()))?;
         let daemon = folder.start()?;
+        pages::open(folder.pages, kind.pages())?;
         let lead = due - SignedDuration::from_millis(5_300);
         if Timestamp::now() > lead {
             room *= 2;
