@@ -138,6 +138,8 @@ async fn directly(
     let schedule = workplace.catalog()?.schedule(&args.schedule)?;
     let clock = Arc::new(SystemClock::new());
     let tokens = Arc::new(Tokens::new(settings.tokens.clone(), Box::new(environment)));
+    // Where a daemon would wait for one to come, this process can't.
+    tokens.current(&schedule.target.token)?;
     let agenda = Agenda::new(
         settings.namespace.clone(),
         1,

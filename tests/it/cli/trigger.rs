@@ -112,6 +112,17 @@ async fn trigger_is_refused_while_a_daemon_that_cannot_be_asked_has_the_state_fo
 }
 
 #[test]
+fn without_a_daemon_and_a_token_nothing_is_begun() {
+    let folder = Folder::with_weekly();
+    let trigger = folder.triggerd("trigger weekly-report");
+    let done = trigger.without("WORKSPACE_AGENT_ACCESS_TOKEN").run();
+    assert_snapshot!(done, @"
+    | error: environment variable `WORKSPACE_AGENT_ACCESS_TOKEN` is not set; put a Workspace Agent access token into it, or name another source under `[token]`
+    [1]
+    ");
+}
+
+#[test]
 fn an_unknown_schedule_is_told() {
     assert_snapshot!(Folder::with_weekly().triggerd("trigger weekly").run(), @"
     | error: there is no schedule `weekly`; the folder has `weekly-report`
