@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -14,6 +15,11 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
 
 /// Opens so many; they are closed when the daemon is.
 pub(crate) fn open(address: SocketAddr, count: usize) -> anyhow::Result<()> {
+    let patience = Instant::now() + Duration::from_secs(10);
+    // The pages are served a moment after the daemon is ready.
+    while count > 0 && look(address).is_err() && Instant::now() < patience {
+        thread::sleep(Duration::from_millis(10));
+    }
     for _ in 0..count {
         look(address)?;
         let events = BufReader::new(get(address, "/events")?);
