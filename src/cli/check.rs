@@ -161,8 +161,7 @@ impl Found {
                     .map(|problem| JsonProblem::new(problem, text_of(problem)))
                     .collect(),
             };
-            serde_json::to_writer_pretty(&mut *out, &checked)?;
-            writeln!(out)?;
+            super::print_json(out, &checked)?;
             return Ok(());
         }
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

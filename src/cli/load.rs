@@ -131,8 +131,7 @@ pub(super) fn run(
         moves: moves(&schedules, &due_times, minutes.clone()),
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &load)?;
-        writeln!(out)?;
+        super::print_json(out, &load)?;
         return Ok(ExitCode::SUCCESS);
     }
     let cells = match std::io::stdout().is_terminal() {

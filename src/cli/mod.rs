@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
 use crate::daemon::control::Client;
@@ -199,6 +200,13 @@ pub fn reader_has_gone(error: &anyhow::Error) -> bool {
             .or(of_json.and_then(serde_json::Error::io_error_kind));
         kind == Some(io::ErrorKind::BrokenPipe)
     })
+}
+
+/// The documented shape of an answer, for programs.
+fn print_json(out: &mut dyn Write, answer: &impl Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, answer)?;
+    writeln!(out)?;
+    Ok(())
 }
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

@@ -82,8 +82,7 @@ pub(super) fn run(
         _ => of_schedules(&args, workplace)?,
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &Occurrences { occurrences: rows })?;
-        writeln!(out)?;
+        super::print_json(out, &Occurrences { occurrences: rows })?;
     } else {
         print(&rows, out)?;
     }

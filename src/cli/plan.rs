@@ -114,8 +114,7 @@ pub(super) async fn run(
         Err(error) => return Err(error.into()),
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &plan)?;
-        writeln!(out)?;
+        super::print_json(out, &plan)?;
     } else {
         plan.print(out)?;
     }

@@ -24,7 +24,6 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> 
         true => settings::schema::schema(),
         false => schedule::schema::schema(),
     };
-    serde_json::to_writer_pretty(&mut *out, &schema)?;
-    writeln!(out)?;
+    super::print_json(out, &schema)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -30,8 +30,7 @@ pub(super) async fn run(
     let status: Status = client.get("/status").await?;
     match args.json {
         true => {
-            serde_json::to_writer_pretty(&mut *out, &status)?;
-            writeln!(out)?;
+            super::print_json(out, &status)?;
         }
         false => print(&status, out)?,
     }

@@ -48,8 +48,7 @@ pub(super) async fn run(
         Err(error) => return Err(error.into()),
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &answer)?;
-        writeln!(out)?;
+        super::print_json(out, &answer)?;
     } else {
         answer.print(out)?;
     }

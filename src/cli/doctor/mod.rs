@@ -109,8 +109,7 @@ pub(super) async fn run(args: Args, flags: Flags, out: &mut dyn Write) -> anyhow
         false => ExitCode::SUCCESS,
     };
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &Checked { checks })?;
-        writeln!(out)?;
+        super::print_json(out, &Checked { checks })?;
     } else {
         print(&checks, out)?;
     }

@@ -102,8 +102,7 @@ pub(super) async fn run(
         .iter()
         .all(|it| it.result != Result::Mismatch);
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &rehearsed)?;
-        writeln!(out)?;
+        super::print_json(out, &rehearsed)?;
     } else {
         rehearsed.print(out)?;
     }
