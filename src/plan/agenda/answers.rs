@@ -29,9 +29,10 @@ impl Agenda {
         now: Moment,
     ) -> Vec<Action> {
         self.slots.free();
-        self.take_in(key, sent_at, latency, answer, now);
+        let mut actions = self.told(key, sent_at, latency, answer, now);
         self.fill_slots(now);
-        std::mem::take(&mut self.actions)
+        actions.append(&mut self.actions);
+        actions
     }
 
     /// A call is over, and another may have its slot; [`Agenda::told`] is to hear what it brought.
@@ -50,7 +51,8 @@ impl Agenda {
         answer: Answer,
         now: Moment,
     ) -> Vec<Action> {
-        self.take_in(key, sent_at, latency, answer, now);
+        self.learn(key, &answer, now);
+        self.judge(key, sent_at, latency, answer, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -68,18 +70,6 @@ impl Agenda {
     pub fn token_changed(&mut self, token: TokenId, now: Moment) -> Vec<Action> {
         self.mend(&Gate::Token(token), now);
         std::mem::take(&mut self.actions)
-    }
-
-    fn take_in(
-        &mut self,
-        key: &IdempotencyKey,
-        sent_at: Timestamp,
-        latency: Duration,
-        answer: Answer,
-        now: Moment,
-    ) {
-        self.learn(key, &answer, now);
-        self.judge(key, sent_at, latency, answer, now);
     }
 
     /// What the answer says of the token and the trigger, whatever becomes of the delivery.

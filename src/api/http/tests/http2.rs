@@ -8,13 +8,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::sync::Barrier;
 use tokio_rustls::TlsAcceptor;
 
-use super::tls::certificate;
+use super::tls::{certificate, server_config};
 use super::*;
 
 /// Accepts each trigger once as many have come as are to come together.
@@ -39,20 +37,6 @@ impl Api {
         }
     }
 
-    fn acceptor(&self, protocol: &[u8]) -> TlsAcceptor {
-        let chain = vec![CertificateDer::from_pem_file(self.ca.path()).expect("a certificate")];
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a key");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("good versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("they belong together");
-        config.alpn_protocols = vec![protocol.to_vec()];
-        TlsAcceptor::from(Arc::new(config))
-    }
-
     /// Serves while `calls` last, `together` of them at a time; how many connections they took.
     async fn serve<T>(
         &self,
@@ -60,7 +44,8 @@ impl Api {
         together: usize,
         calls: impl Future<Output = T>,
     ) -> (T, usize) {
-        let acceptor = self.acceptor(protocol);
+        let config = server_config(self.ca.path(), &self.key, protocol);
+        let acceptor = TlsAcceptor::from(config);
         let connections = AtomicUsize::new(0);
         let barrier = Arc::new(Barrier::new(together));
         let serving = async {

@@ -25,8 +25,12 @@ pub(super) fn certificate(names: &[&str], last_year: i32) -> (tempfile::NamedTem
     (file, key.serialize_pem())
 }
 
-/// Serves one TLS connection with a 202 and tells what the client asked for.
-fn serve(certificate: &Path, key: &str) -> (SocketAddr, std::thread::JoinHandle<String>) {
+/// What a server needs to show this certificate and speak this protocol.
+pub(super) fn server_config(
+    certificate: &Path,
+    key: &str,
+    protocol: &[u8],
+) -> Arc<rustls::ServerConfig> {
     let chain = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -36,12 +40,18 @@ fn serve(certificate: &Path, key: &str) -> (SocketAddr, std::thread::JoinHandle<
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("they belong together");
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Arc::new(config)
+}
+
+/// Serves one TLS connection with a 202 and tells what the client asked for.
+fn serve(certificate: &Path, key: &str) -> (SocketAddr, std::thread::JoinHandle<String>) {
+    let config = server_config(certificate, key, b"http/1.1");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().expect("the client comes");
-        let connection = rustls::ServerConnection::new(Arc::new(config)).expect("a good config");
+        let connection = rustls::ServerConnection::new(config).expect("a good config");
         let mut stream = rustls::StreamOwned::new(connection, stream);
         let mut request = [0; 4096];
         match stream.read(&mut request) {
