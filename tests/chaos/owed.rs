@@ -150,9 +150,9 @@ fn obligation(story: &Story, plan: &Plan, at: Timestamp, covering: Vec<&Trouble>
     let direct = |trouble: &&&Trouble| trouble.from <= at + story.grace;
     for trouble in covering.iter().filter(direct) {
         let of_api = trouble.of != Of::Daemon;
-        if trouble.of == Of::Refusing || at + give_up_after < trouble.until + trouble.wait {
-            found = Obligation::May;
-        } else if plan.catch_up != CatchUp::All && of_api {
+        let may_be_refused =
+            trouble.of == Of::Refusing || at + give_up_after < trouble.until + trouble.wait;
+        if may_be_refused || (plan.catch_up != CatchUp::All && of_api) {
             found = Obligation::May;
         } else if plan.catch_up != CatchUp::All && trouble.until - LATE + FUZZ > at {
             let surely_missed = trouble.from < at && at < trouble.until - LATE - FUZZ;

@@ -74,15 +74,20 @@ fn full(context: &Context) -> Row {
     daemon.says(SAID);
     world.pass(how_long(context));
     fs::remove_file(filler).expect("it is there");
+    mended(world, daemon, tmpfs, "full")
+}
+
+/// It is said once, and made up for.
+fn mended(mut world: World, mut daemon: Daemon, tmpfs: Tmpfs, was: &str) -> Row {
     daemon.says(MENDED);
     world.pass(Duration::from_secs(3));
     world.settle(Duration::from_secs(30));
     let said = said(&daemon);
     let row = Row::of(1, world.judge(vec![daemon]));
     drop(tmpfs);
-    row.note("a full tmpfs").expect(
+    row.note(format!("a {was} tmpfs")).expect(
         said == 1,
-        format!("it said {said} times that the disk is full"),
+        format!("it said {said} times that the disk is {was}"),
     )
 }
 
@@ -137,14 +142,5 @@ fn read_only(context: &Context) -> Row {
     daemon.says(SAID);
     world.pass(how_long(context));
     mount(&["-o", "remount,rw"], &tmpfs.0);
-    daemon.says(MENDED);
-    world.pass(Duration::from_secs(3));
-    world.settle(Duration::from_secs(30));
-    let said = said(&daemon);
-    let row = Row::of(1, world.judge(vec![daemon]));
-    drop(tmpfs);
-    row.note("a read-only tmpfs").expect(
-        said == 1,
-        format!("it said {said} times that it is read-only"),
-    )
+    mended(world, daemon, tmpfs, "read-only")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use triggerd::ledger::{Ledger, Place};
+use triggerd::ledger::Place;
 use triggerd::plan::delivery::{Delivery, Opened, Skip, Verdict, Window};
 use triggerd::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use triggerd::plan::occurrence::{Namespace, Occurrence};
@@ -16,6 +16,7 @@ use triggerd::schedule::resolve::{Context, Parsed};
 use triggerd::schedule::{Schedule, ScheduleId};
 
 use super::Folder;
+use crate::support::open_ledger;
 
 /// What happened to one schedule of a folder.
 #[must_use]
@@ -184,8 +185,7 @@ impl Past {
     /// Writes it into the folder's ledger.
     pub(super) fn record(self, folder: &Folder) {
         let place = Place::Folder(folder.path("state"));
-        let opened = Ledger::open(&place, at("2020-01-01T00:00:00Z"));
-        let (ledger, ..) = opened.expect("a ledger");
+        let (ledger, ..) = open_ledger(&place, at("2020-01-01T00:00:00Z"));
         ledger.append(self.facts);
         ledger.close().expect("it is written");
     }

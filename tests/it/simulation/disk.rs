@@ -9,10 +9,12 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use triggerd::ledger::history::{Entry, Filter};
-use triggerd::ledger::{Ledger, LedgerError, Place, Reader, Receipt, Standing};
+use triggerd::ledger::{Ledger, Place, Reader, Receipt, Standing};
 use triggerd::plan::fact::{Fact, Source};
 use triggerd::plan::remembered::Remembered;
 use triggerd::schedule::ScheduleId;
+
+use crate::support::open_ledger;
 
 pub(super) struct Disk {
     folder: TempDir,
@@ -43,13 +45,7 @@ impl Disk {
     /// A process starts: what it finds.
     pub(super) fn open(&mut self, now: Timestamp) -> Remembered {
         let place = Place::Folder(self.folder.path().to_owned());
-        let (ledger, remembered, receipts) = loop {
-            match Ledger::open(&place, now) {
-                // A process that another test is starting holds a copy of the lock until its exec.
-                Err(LedgerError::InUse { .. }) => std::thread::yield_now(),
-                opened => break opened.expect("the ledger always opens"),
-            }
-        };
+        let (ledger, remembered, receipts) = open_ledger(&place, now);
         self.ledger = Some((ledger, receipts));
         remembered
     }

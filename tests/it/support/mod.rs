@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use triggerd::ledger::{Ledger, LedgerError, Place, Receipts};
+use triggerd::plan::remembered::Remembered;
 use triggerd::sandbox::{Conduct, Effect, Sandbox, Settings, TOKEN, TRIGGER_ID};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -256,6 +258,16 @@ pub(crate) fn accepted(log: &[Value]) -> Vec<&Value> {
     log.iter()
         .filter(|line| line["message"] == "trigger accepted")
         .collect()
+}
+
+/// The ledger of a state folder. A process that another test is starting holds a copy of the lock until its exec.
+pub(crate) fn open_ledger(place: &Place, now: Timestamp) -> (Ledger, Remembered, Receipts) {
+    loop {
+        match Ledger::open(place, now) {
+            Err(LedgerError::InUse { .. }) => std::thread::yield_now(),
+            opened => return opened.expect("the ledger opens"),
+        }
+    }
 }
 
 /// Every byte of every file below a folder.
