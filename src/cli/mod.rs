@@ -340,7 +340,7 @@ impl Past {
     /// Why the ledger can't be read, where no daemon answers either.
     pub(crate) async fn open(workplace: &Workplace) -> Result<Self, LedgerError> {
         let settings = workplace.settings();
-        let error = match Reader::open(&settings.state) {
+        let error = match Reader::open(&settings.place()) {
             Ok(reader) => return Ok(Self::Ledger(reader)),
             Err(error) => error,
         };

@@ -158,7 +158,7 @@ fn against_the_daemon(in_force: &InForce, workplace: &Workplace) -> anyhow::Resu
 
 fn against_the_ledger(workplace: &Workplace) -> anyhow::Result<Plan> {
     let settings = workplace.settings();
-    let ledger = match Reader::open(&settings.state) {
+    let ledger = match Reader::open(&settings.place()) {
         Err(LedgerError::Missing { .. }) => None,
         ledger => Some(ledger?),
     };

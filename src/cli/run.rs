@@ -67,7 +67,7 @@ pub(super) async fn serve(
         Ok(())
     };
     let parts = Parts {
-        place: Place::Folder(settings.state.clone()),
+        place: settings.place(),
         clock: Arc::new(clock()),
         api,
         tokens,

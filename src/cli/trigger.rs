@@ -18,7 +18,7 @@ use crate::daemon::awaited;
 use crate::daemon::control::{AskError, Begun, Client, DeliverySeen, Ended, RunSeen, Told, Waits};
 use crate::daemon::engine::{Engine, World};
 use crate::daemon::systemd;
-use crate::ledger::{Ledger, LedgerError, Place, Reader, Receipts};
+use crate::ledger::{Ledger, LedgerError, Reader, Receipts};
 use crate::plan::agenda::{Agenda, Wait};
 use crate::plan::delivery::Verdict;
 use crate::plan::remembered::Remembered;
@@ -70,7 +70,7 @@ pub(super) async fn run(
         }
         workplace.catalog()?.schedule(&args.schedule)?;
         let now = workplace.now();
-        match Ledger::open(&Place::Folder(settings.state.clone()), now) {
+        match Ledger::open(&settings.place(), now) {
             // It may have begun just now, and listen in a moment.
             Err(LedgerError::InUse { .. }) if Instant::now() < patience => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -182,9 +182,9 @@ async fn directly(
         };
         let ended = Ended::new(&ending);
         if args.wait && is_accepted(&ended) {
-            let state = settings.state.clone();
+            let place = settings.place();
             let look = async || {
-                let delivery = Reader::open(&state)?.delivery(&request_id)?;
+                let delivery = Reader::open(&place)?.delivery(&request_id)?;
                 let delivery = delivery.context("the ledger has lost the delivery")?;
                 Ok(DeliverySeen::new(&delivery))
             };

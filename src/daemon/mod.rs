@@ -99,13 +99,13 @@ pub async fn run<C: Clock, A: TriggerApi>(
     // without it, and everything else goes on (SEMANTICS.md 20).
     let bound = match place {
         Place::Memory => None,
-        Place::Folder(_) => Some(Control::bind(&settings.control_socket)),
+        Place::Folder(_) | Place::Postgres(..) => Some(Control::bind(&settings.control_socket)),
     };
     reload::look_at_tokens(&tokens, &settings.tokens, telemetry.dry_run);
 
     let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
-    if let Place::Folder(folder) = &place {
-        recall(&mut catalog, folder, &remembered)?;
+    if place != Place::Memory {
+        recall(&mut catalog, &place, &remembered)?;
     }
     let (told, changes) = mpsc::channel(64);
     let watcher = Watcher::start(
@@ -154,10 +154,6 @@ pub async fn run<C: Clock, A: TriggerApi>(
     systemd::ready(&engine.status());
 
     let socket = settings.control_socket.display();
-    let state = match place {
-        Place::Memory => None,
-        Place::Folder(folder) => Some(folder),
-    };
     if let Some(url) = settings.alerts.heartbeat.clone() {
         let every = settings.alerts.heartbeat_every;
         let beating = alerts
@@ -176,7 +172,7 @@ pub async fn run<C: Clock, A: TriggerApi>(
         engine: engine.events(),
         catalog: catalog.clone(),
         changes: engine.changes(),
-        state,
+        place,
         namespace: settings.namespace.clone(),
         retention: settings.retention,
         clock: clock.clone(),
@@ -255,7 +251,7 @@ async fn together<C: Clock, A: TriggerApi>(
 /// Schedules that were in force at the stop are in force again, until their files say otherwise.
 fn recall(
     catalog: &mut Catalog,
-    folder: &std::path::Path,
+    place: &Place,
     remembered: &Remembered,
 ) -> Result<(), LedgerError> {
     let in_force: HashSet<_> = remembered
@@ -267,7 +263,7 @@ fn recall(
     if in_force.is_empty() {
         return Ok(());
     }
-    let reader = Reader::open(folder)?;
+    let reader = Reader::open(place)?;
     for id in in_force {
         if let Some(source) = reader.source(id)? {
             catalog.remember(id.clone(), source);

@@ -1,7 +1,7 @@
 //! Where questions to a running daemon come in, from the control socket and the pages: it asks the
 //! engine, the files and the ledger, and puts the answers together. It decides nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::daemon::load::Catalog;
 use crate::daemon::reload::lock;
 use crate::daemon::status::{Past, ProblemStatus, Status};
 use crate::ledger::history::RecordedDelivery;
-use crate::ledger::{LedgerError, Reader};
+use crate::ledger::{LedgerError, Place, Reader};
 use crate::past::when::When;
 use crate::past::why::{Answer, Case};
 use crate::plan::delivery::{Body, Delivery};
@@ -34,8 +34,8 @@ pub struct Office {
     pub engine: mpsc::UnboundedSender<Event>,
     pub catalog: Arc<Mutex<Catalog>>,
     pub changes: Changes,
-    /// The state folder; `None` where the ledger is in memory.
-    pub state: Option<PathBuf>,
+    /// Where the ledger is.
+    pub place: Place,
     pub namespace: Namespace,
     /// How long the ledger keeps what ended.
     pub retention: Duration,
@@ -228,7 +228,7 @@ impl Office {
     ) -> Result<Option<Result<Answer, String>>, OfficeError> {
         let (catalog, now) = (self.catalog.clone(), self.now());
         let (namespace, retention) = (self.namespace.clone(), self.retention);
-        let state = self.state.as_deref().unwrap_or(Path::new(""));
+        let state = self.place.folder().unwrap_or(Path::new(""));
         let state = state.display().to_string();
         self.read(move |ledger| {
             let in_force = lock(&catalog).get(id.as_str()).cloned();
@@ -268,9 +268,12 @@ impl Office {
         &self,
         question: impl FnOnce(Option<Reader>) -> T + Send + 'static,
     ) -> Result<T, OfficeError> {
-        let state = self.state.clone();
+        let place = self.place.clone();
         let answer = tokio::task::spawn_blocking(move || {
-            let ledger = state.as_deref().map(Reader::open).transpose()?;
+            let ledger = match place {
+                Place::Memory => None,
+                place => Some(Reader::open(&place)?),
+            };
             Ok::<_, LedgerError>(question(ledger))
         });
         Ok(answer.await.map_err(|_| OfficeError::Stopping)??)

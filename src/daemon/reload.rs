@@ -151,6 +151,7 @@ impl<C: Clock> Reloader<C> {
             ("http.listen", old.http_listen != new.http_listen),
             ("namespace", old.namespace != new.namespace),
             ("watch", old.watch != new.watch),
+            ("ledger", old.database != new.database),
             ("log.format", old.log_format != new.log_format),
             ("alerts", old.alerts != new.alerts),
             ("chores", old.chores != new.chores),

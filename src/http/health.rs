@@ -79,7 +79,7 @@ mod tests {
             engine,
             catalog: Arc::new(std::sync::Mutex::new(catalog)),
             changes: Default::default(),
-            state: None,
+            place: crate::ledger::Place::Memory,
             namespace: Namespace::default(),
             retention: std::time::Duration::from_secs(1),
             clock: Arc::new(Noon),

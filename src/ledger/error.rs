@@ -21,6 +21,8 @@ pub enum LedgerError {
     NoLock { path: PathBuf, cause: String },
     #[error("there is no ledger in `{}`; `triggerd run` makes one; where it lies elsewhere, say so with `--state`", folder.display())]
     Missing { folder: PathBuf },
+    #[error("a dry run keeps no ledger; look at one of a daemon that sends")]
+    NoneKept,
     #[error(
         "the ledger `{}` can't be made or brought up to date: {cause}; {way_out}", path.display()
     )]

@@ -2,7 +2,8 @@
 //! each back as a receipt, and only then are they acted on.
 //! It decides nothing, and knows neither what is due nor how anything is sent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
@@ -12,17 +13,28 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::plan::fact::Fact;
 use crate::plan::remembered::{Delivered, Remembered};
 
+mod ask;
 mod error;
 pub mod history;
 mod lock;
+mod overview;
+mod postgres;
+mod reader;
+mod remember;
+mod rows;
 mod sqlite;
+mod store;
+mod values;
 mod writer;
 
 pub use error::{CloseError, LedgerError};
 pub use lock::StateLock;
-pub use sqlite::Reader;
+pub use postgres::{BadAddress, Database, Password};
+pub use reader::Reader;
 
-use sqlite::Store;
+use postgres::Postgres;
+use sqlite::Sqlite;
+use store::Store;
 use writer::{Command, Writer};
 
 /// Where facts are kept.
@@ -30,8 +42,20 @@ use writer::{Command, Writer};
 pub enum Place {
     /// The state folder.
     Folder(PathBuf),
+    /// A database that several daemons share; each has a state folder of its own.
+    Postgres(Arc<Database>, PathBuf),
     /// Nowhere, for a dry run.
     Memory,
+}
+
+impl Place {
+    /// The state folder.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Place::Folder(folder) | Place::Postgres(_, folder) => Some(folder),
+            Place::Memory => None,
+        }
+    }
 }
 
 /// What became of a fact.
@@ -78,15 +102,19 @@ impl Ledger {
         place: &Place,
         now: Timestamp,
     ) -> Result<(Self, Remembered, Receipts), LedgerError> {
-        let (lock, mut store) = match place {
+        let (lock, mut store): (_, Box<dyn Store>) = match place {
             Place::Folder(folder) => {
                 let lock = StateLock::acquire(folder)?;
-                (Some(lock), Store::open(folder)?)
+                (Some(lock), Box::new(Sqlite::open(folder)?))
             }
-            Place::Memory => (None, Store::in_memory()),
+            Place::Postgres(database, folder) => {
+                let lock = StateLock::acquire(folder)?;
+                (Some(lock), Box::new(Postgres::open(database)?))
+            }
+            Place::Memory => (None, Box::new(Sqlite::in_memory())),
         };
         let remembered = store.remember(now)?;
-        let first_write = store.write(|_| Ok(()));
+        let first_write = store.record(&[]);
         let (receipts, arriving) = unbounded_channel();
         let mut writer = Writer::new(store, receipts);
         if let Err(refusal) = first_write {

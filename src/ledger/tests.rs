@@ -1,9 +1,8 @@
 //! What goes in comes back: over receipts, a restart, a disk that refuses, and the history.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -24,6 +23,7 @@ use crate::plan::run::{Finding, Progress, Run, RunEnd, RunReport};
 use crate::plan::window::Span;
 use crate::schedule::{ScheduleId, Target, TriggerId};
 
+mod file;
 pub(in crate::ledger) mod kept;
 
 fn at(text: &str) -> Timestamp {
@@ -114,22 +114,51 @@ fn began() -> Fact {
     }
 }
 
-/// A state folder, and ledgers that are opened in it one after the other.
-struct State(TempDir);
+/// A place, and ledgers that are opened in it one after the other.
+struct State {
+    folder: TempDir,
+    place: Place,
+}
 
 impl State {
+    /// In a file, or in a schema of its own of the database that `TRIGGERD_TEST_POSTGRES` names.
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        match std::env::var("TRIGGERD_TEST_POSTGRES") {
+            Ok(url) => Self::in_database(&url),
+            Err(_) => Self::in_folder(),
+        }
+    }
+
+    fn in_folder() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Folder(folder.path().to_owned());
+        Self { folder, place }
+    }
+
+    fn in_database(url: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Postgres(Arc::new(in_new_schema(url)), folder.path().to_owned());
+        Self { folder, place }
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
+    }
+
+    fn store(&self) -> Box<dyn Store> {
+        match &self.place {
+            Place::Postgres(database, _) => Box::new(Postgres::open(database).unwrap()),
+            _ => Box::new(Sqlite::open(self.path()).unwrap()),
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(&self.place).unwrap()
     }
 
     fn open(&self, now: &str) -> (Ledger, Remembered, UnboundedReceiver<Vec<Receipt>>) {
-        let place = Place::Folder(self.path().to_owned());
         loop {
-            match Ledger::open(&place, at(now)) {
+            match Ledger::open(&self.place, at(now)) {
                 // A process that another test is starting holds a copy of the lock until its exec.
                 Err(LedgerError::InUse { .. }) => std::thread::yield_now(),
                 opened => return opened.unwrap(),
@@ -154,10 +183,45 @@ impl State {
     }
 
     fn error(&self) -> String {
-        let opened = Ledger::open(&Place::Folder(self.path().to_owned()), at("08:00:00"));
+        let opened = Ledger::open(&self.place, at("08:00:00"));
         let error = opened.err().expect("it can't be opened").to_string();
         error.replace(&self.path().display().to_string(), "STATE")
     }
+
+    /// From here on each skip for this reason is refused for what it says.
+    fn refuse_skips_for(&self, why: Skip) {
+        self.record(vec![]);
+        let why = why.word();
+        match &self.place {
+            Place::Postgres(database, _) => {
+                let never = format!("ALTER TABLE skips ADD CHECK (why <> '{why}')");
+                database.do_at_once(&never);
+            }
+            _ => {
+                let file = rusqlite::Connection::open(self.path().join("ledger.db")).unwrap();
+                file.execute_batch(&format!(
+                    "CREATE TRIGGER refuse BEFORE INSERT ON skips WHEN new.why = '{why}'
+                     BEGIN SELECT RAISE(ABORT, 'no such skip'); END"
+                ))
+                .unwrap();
+            }
+        }
+    }
+}
+
+/// The database under an address by which nobody else sees its tables.
+fn in_new_schema(url: &str) -> Database {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let schema = format!(
+        "test_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let among = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{among}options=-csearch_path%3D{schema}");
+    let database = Database::parse(&url, None, None).unwrap();
+    database.do_at_once(&format!("CREATE SCHEMA {schema}"));
+    database
 }
 
 #[test]
@@ -296,7 +360,7 @@ fn a_body_is_dropped_once_it_is_accepted_unless_it_is_to_be_kept() {
         });
         let [attempted, ended] = accepted(&delivery);
         state.record(vec![Fact::WrittenAhead(delivery.clone()), attempted, ended]);
-        let reader = Reader::open(state.path()).unwrap();
+        let reader = state.reader();
         let recorded = reader.delivery(&delivery.request_id).unwrap().unwrap();
         assert_eq!(recorded.body.json.is_some(), keep_body);
         assert_eq!(recorded.body.sha256, delivery.body.sha256);
@@ -334,8 +398,8 @@ fn skips_that_follow_each_other_share_a_row() {
         Fact::WrittenAhead(delivery(10)),
         skip(11),
     ]);
-    let history = Reader::open(state.path())
-        .unwrap()
+    let history = state
+        .reader()
         .history(&Filter {
             schedule: Some(id("a")),
             limit: 10,
@@ -362,7 +426,7 @@ fn the_last_good_version_of_a_file_is_kept() {
         schedule: id("a"),
         source: Arc::new(source.clone()),
     }]);
-    let reader = Reader::open(state.path()).unwrap();
+    let reader = state.reader();
     assert_eq!(reader.source(&id("a")).unwrap(), Some(source));
     assert_eq!(reader.source(&id("b")).unwrap(), None);
 }
@@ -471,7 +535,7 @@ fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
     let state = State::new();
     state.record(vec![Fact::WrittenAhead(delivery(8))]);
 
-    let mut store = Store::open(state.path()).unwrap();
+    let mut store = state.store();
     assert_eq!(store.remember(at("07:30:00")).unwrap().open, []);
     store.refuse_growth(true);
     let (sender, mut receipts) = unbounded_channel();
@@ -554,18 +618,6 @@ async fn a_disk_that_refuses_keeps_nothing_from_firing_and_gets_everything_later
     assert_eq!(hours, [at("08:00:00"), at("09:00:00")]);
 }
 
-/// A ledger file, and what refuses in it each skip for this reason.
-fn refusing_skips_for(why: Skip, state: &State) {
-    state.record(vec![]);
-    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
-    file.execute_batch(&format!(
-        "CREATE TRIGGER refuse BEFORE INSERT ON skips WHEN new.why = '{}'
-         BEGIN SELECT RAISE(ABORT, 'no such skip'); END",
-        why.word()
-    ))
-    .unwrap();
-}
-
 fn skip_at(hour: i8, why: Skip) -> Fact {
     Fact::Skipped(Skipped {
         schedule: id("a"),
@@ -580,7 +632,7 @@ fn skip_at(hour: i8, why: Skip) -> Fact {
 #[test]
 fn a_fact_that_is_refused_for_what_it_says_is_left_out_and_the_rest_is_written() {
     let state = State::new();
-    refusing_skips_for(Skip::Limit, &state);
+    state.refuse_skips_for(Skip::Limit);
     let standings = state.record(vec![
         skip_at(7, Skip::Paused),
         skip_at(8, Skip::Limit),
@@ -588,8 +640,8 @@ fn a_fact_that_is_refused_for_what_it_says_is_left_out_and_the_rest_is_written()
     ]);
     let [durable, in_memory] = [Standing::Durable, Standing::Refused];
     assert_eq!(standings, [durable, in_memory, durable]);
-    let history = Reader::open(state.path())
-        .unwrap()
+    let history = state
+        .reader()
         .history(&Filter {
             schedule: None,
             limit: 10,
@@ -602,8 +654,8 @@ fn a_fact_that_is_refused_for_what_it_says_is_left_out_and_the_rest_is_written()
 #[test]
 fn what_a_full_disk_kept_waiting_is_written_around_a_refused_fact() {
     let state = State::new();
-    refusing_skips_for(Skip::Limit, &state);
-    let store = Store::open(state.path()).unwrap();
+    state.refuse_skips_for(Skip::Limit);
+    let mut store = state.store();
     store.refuse_growth(true);
     let (sender, mut receipts) = unbounded_channel();
     let mut writer = Writer::new(store, sender);
@@ -643,83 +695,6 @@ fn a_step_back_into_skips_that_are_closer_than_can_be_told_blocks_nothing() {
     assert_eq!(standings, [Standing::Durable; 3]);
 }
 
-/// A link in the place of `-shm` keeps SQLite from making one, as a full or read-only disk does.
-fn block_shm(state: &State, block: bool) {
-    let shm = state.path().join("ledger.db-shm");
-    if block {
-        std::os::unix::fs::symlink("nowhere", shm).unwrap();
-    } else {
-        fs::remove_file(shm).unwrap();
-    }
-}
-
-#[test]
-fn a_ledger_opened_for_reading_says_why_and_is_written_once_it_can_be() {
-    let state = State::new();
-    state.record(vec![Fact::WrittenAhead(delivery(8))]);
-    block_shm(&state, true);
-    let mut store = Store::open(state.path()).unwrap();
-    let refusal = store.write(|_| Ok(())).unwrap_err();
-    assert_eq!(refusal.cause, "unable to open database file");
-    let refusal = store.reopen_to_write().unwrap_err();
-    assert_eq!(refusal.cause, "unable to open database file");
-    let nothing = std::collections::HashSet::new();
-    assert!(store.knows(&delivery(8).idempotency_key, &nothing));
-    block_shm(&state, false);
-    store.reopen_to_write().unwrap();
-    store
-        .write(|ledger| ledger.record(&Fact::WrittenAhead(delivery(9))))
-        .unwrap();
-    assert!(store.knows(&delivery(9).idempotency_key, &nothing));
-}
-
-#[test]
-fn a_log_that_cannot_be_read_for_want_of_a_shm_has_a_way_out() {
-    let state = State::new();
-    let (_ledger, ..) = state.open("07:00:00");
-    let copy = State::new();
-    for name in ["ledger.db", "ledger.db-wal"] {
-        fs::copy(state.path().join(name), copy.path().join(name)).unwrap();
-    }
-    block_shm(&copy, true);
-    insta::assert_snapshot!(copy.error(), @"the ledger `STATE/ledger.db` can't be read: unable to open database file; a part of it is in `STATE/ledger.db-wal`, which can be read only where a `-shm` can be made beside it: make its folder writable, or set `state` to a copy of the folder that is");
-}
-
-#[test]
-fn files_are_for_their_owner_alone() {
-    let state = State::new();
-    let (_ledger, ..) = state.open("07:00:00");
-    let mut seen = 0;
-    for entry in fs::read_dir(state.path()).unwrap() {
-        let entry = entry.unwrap();
-        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
-        seen += 1;
-    }
-    assert!(seen >= 2, "ledger and lock at the least");
-}
-
-#[test]
-fn a_ledger_of_a_newer_version_stops_the_start() {
-    let state = State::new();
-    state.record(vec![began()]);
-    let file = rusqlite::Connection::open(state.path().join("ledger.db")).unwrap();
-    file.pragma_update(None, "user_version", 99).unwrap();
-    drop(file);
-    insta::assert_snapshot!(state.error(), @"the ledger `STATE/ledger.db` has schema 99, written by triggerd 0.1.0, and this triggerd 0.1.0 knows up to 3; run the newer triggerd, or restore the ledger from before the update");
-}
-
-#[test]
-fn what_is_no_ledger_stops_the_start() {
-    let state = State::new();
-    fs::write(
-        state.path().join("ledger.db"),
-        "no database, but long enough to look at",
-    )
-    .unwrap();
-    insta::assert_snapshot!(state.error(), @"`STATE/ledger.db` is no ledger of triggerd; move it away, or set another `state`");
-}
-
 #[test]
 fn pruning_keeps_what_is_open_and_when_a_schedule_began() {
     let state = State::new();
@@ -734,7 +709,7 @@ fn pruning_keeps_what_is_open_and_when_a_schedule_began() {
     let (ledger, ..) = state.open("12:00:00");
     ledger.prune(at("11:00:00"));
     ledger.close().unwrap();
-    let reader = Reader::open(state.path()).unwrap();
+    let reader = state.reader();
     assert_eq!(reader.delivery(&delivery(8).request_id).unwrap(), None);
     assert!(reader.delivery(&delivery(9).request_id).unwrap().is_some());
     assert_eq!(
@@ -793,8 +768,10 @@ fn a_run_is_remembered_until_it_has_ended() {
             since: at("10:01:00"),
         }]
     );
-    let recorded = Reader::open(state.path()).unwrap();
-    let recorded = recorded.delivery(&nine.request_id).unwrap().unwrap();
+    let reader = state.reader();
+    let ended = reader.last_ended_run(&id("a")).unwrap();
+    assert_eq!(ended.map(|it| it.request_id), Some(nine.request_id.clone()));
+    let recorded = reader.delivery(&nine.request_id).unwrap().unwrap();
     assert_eq!(
         recorded.run,
         Some(RecordedRun {
@@ -840,7 +817,7 @@ fn ended_and_open(ended: &[i8], open: &[i8]) -> (State, Reader) {
     }
     facts.extend(open.iter().map(|&hour| Fact::WrittenAhead(delivery(hour))));
     state.record(facts);
-    let reader = Reader::open(state.path()).unwrap();
+    let reader = state.reader();
     (state, reader)
 }
 

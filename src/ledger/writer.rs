@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::error::CloseError;
-use super::sqlite::{Pruned, Recorded, Recording, Refusal, Store, Written};
+use super::store::{Pruned, Refusal, Stated, Store, Written};
 use super::{Receipt, Standing};
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
@@ -28,11 +28,14 @@ pub(super) enum Command {
         before: Timestamp,
     },
     #[cfg(test)]
-    Hook(Box<dyn FnOnce(&mut Store) + Send>),
+    Hook(Hook),
 }
 
+#[cfg(test)]
+pub(super) type Hook = Box<dyn FnOnce(&mut dyn Store) + Send>;
+
 pub(super) struct Writer {
-    store: Store,
+    store: Box<dyn Store>,
     receipts: UnboundedSender<Vec<Receipt>>,
     /// In the order in which they were stated; empty while all goes well.
     queue: VecDeque<Batch>,
@@ -58,7 +61,7 @@ struct Trouble {
 }
 
 impl Writer {
-    pub(super) fn new(store: Store, receipts: UnboundedSender<Vec<Receipt>>) -> Self {
+    pub(super) fn new(store: Box<dyn Store>, receipts: UnboundedSender<Vec<Receipt>>) -> Self {
         Self {
             store,
             receipts,
@@ -109,7 +112,7 @@ impl Writer {
             Command::Append(facts) => self.queue.push_back(Batch { facts, told: false }),
             Command::Prune { before } => self.pruning = Some((before, Pruned::NOTHING)),
             #[cfg(test)]
-            Command::Hook(hook) => hook(&mut self.store),
+            Command::Hook(hook) => hook(self.store.as_mut()),
         }
     }
 
@@ -125,11 +128,11 @@ impl Writer {
             self.store.reopen_to_write()?;
             // Alone, so that a ledger that mends says so even while nothing waits.
             if self.queue.is_empty() {
-                self.store.write(|_| Ok(()))?;
+                self.store.record(&[])?;
             }
         }
         while !self.queue.is_empty() {
-            let front = write_front(&mut self.store, &self.queue)?;
+            let front = write_front(self.store.as_mut(), &self.queue)?;
             for refused in &front.refused {
                 refused.tell();
             }
@@ -139,7 +142,7 @@ impl Writer {
                 .filter(|batch| !batch.told)
                 .flat_map(|batch| batch.facts)
                 .zip(front.standings)
-                .map(|(fact, standing)| receipt(&self.store, fact, standing))
+                .map(|(fact, standing)| receipt(self.store.as_mut(), fact, standing))
                 .collect();
             self.send(receipts);
         }
@@ -175,8 +178,8 @@ impl Writer {
         for batch in self.queue.iter_mut().filter(|batch| !batch.told) {
             batch.told = true;
             batch.facts.retain(|fact| {
-                let standing = trouble.standing(fact, &self.store, &mut known);
-                receipts.push(receipt(&self.store, fact.clone(), standing));
+                let standing = trouble.standing(fact, self.store.as_mut(), &mut known);
+                receipts.push(receipt(self.store.as_mut(), fact.clone(), standing));
                 standing == Standing::InMemory
             });
             trouble.facts_kept += batch.facts.len();
@@ -196,8 +199,7 @@ impl Writer {
         let Some((before, pruned)) = self.pruning else {
             return;
         };
-        let step = self.store.write(|ledger| ledger.prune(before, pruned));
-        self.pruning = match step {
+        self.pruning = match self.store.prune(before, pruned) {
             Ok(Some(further)) => Some((before, further)),
             Ok(None) => {
                 tracing::info!(
@@ -221,7 +223,7 @@ impl Writer {
 
     pub(super) fn close(mut self) -> Result<(), CloseError> {
         self.save();
-        self.store.checkpoint();
+        self.store.close();
         let facts = self.queue.iter().map(|batch| batch.facts.len()).sum();
         match self.trouble {
             Some(Trouble { refusal, .. }) if facts > 0 => Err(CloseError::Unsaved {
@@ -234,10 +236,9 @@ impl Writer {
     }
 }
 
-fn receipt(store: &Store, fact: Fact, standing: Standing) -> Receipt {
+fn receipt(store: &mut dyn Store, fact: Fact, standing: Standing) -> Receipt {
     let delivered = match fact {
-        // What can't be read is found to be known when it is written ahead anew.
-        Fact::Rewound { to } => store.delivered_after(to).unwrap_or_default(),
+        Fact::Rewound { to } => store.delivered_after(to),
         _ => Vec::new(),
     };
     Receipt {
@@ -279,52 +280,31 @@ impl RefusedFact {
     }
 }
 
-fn write_front(store: &mut Store, queue: &VecDeque<Batch>) -> Result<Front, Refusal> {
-    match store.write(|ledger| fill(ledger, queue, Recording::record)) {
-        Err(refusal) if refusal.is_for_content => {
-            store.write(|ledger| fill(ledger, queue, Recording::record_apart))
-        }
-        written => written,
-    }
-}
-
-fn fill<'a>(
-    ledger: &mut Recording<'a>,
-    queue: &VecDeque<Batch>,
-    record: impl Fn(&mut Recording<'a>, &Fact) -> Recorded<Written>,
-) -> Recorded<Front> {
+fn write_front(store: &mut dyn Store, queue: &VecDeque<Batch>) -> Result<Front, Refusal> {
     let mut front = Front::default();
-    let mut known = HashSet::new();
-    let mut facts = 0;
-    for batch in queue {
-        for fact in &batch.facts {
-            if fact.key().is_some_and(|key| known.contains(key)) && !batch.told {
-                front.standings.push(Standing::AlreadyKnown);
-                continue;
-            }
-            let standing = match record(ledger, fact)? {
-                Written::Yes => Standing::Durable,
-                Written::KeyIsKnown => Standing::AlreadyKnown,
-                Written::Refused { cause } => {
-                    front.refused.push(RefusedFact {
-                        what: fact.word(),
-                        key: fact.key().cloned(),
-                        cause,
-                    });
-                    Standing::Refused
-                }
-            };
-            if !batch.told {
-                if standing == Standing::AlreadyKnown {
-                    known.extend(fact.key().cloned());
-                }
-                front.standings.push(standing);
-            }
-        }
+    let mut facts = Vec::new();
+    for Batch { facts: of, told } in queue {
+        facts.extend(of.iter().map(|fact| Stated { fact, told: *told }));
         front.batches += 1;
-        facts += batch.facts.len();
-        if facts >= FACTS_AT_ONCE {
+        if facts.len() >= FACTS_AT_ONCE {
             break;
+        }
+    }
+    for (Stated { fact, told }, written) in facts.iter().zip(store.record(&facts)?) {
+        let standing = match written {
+            Written::Yes => Standing::Durable,
+            Written::KeyIsKnown => Standing::AlreadyKnown,
+            Written::Refused { cause } => {
+                front.refused.push(RefusedFact {
+                    what: fact.word(),
+                    key: fact.key().cloned(),
+                    cause,
+                });
+                Standing::Refused
+            }
+        };
+        if !told {
+            front.standings.push(standing);
         }
     }
     Ok(front)
@@ -335,7 +315,7 @@ impl Trouble {
     fn standing(
         &mut self,
         fact: &Fact,
-        store: &Store,
+        store: &mut dyn Store,
         known: &mut HashSet<IdempotencyKey>,
     ) -> Standing {
         let Some(key) = fact.key() else {

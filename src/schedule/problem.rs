@@ -20,8 +20,6 @@ pub struct Problem {
     pub message: String,
     /// The way out.
     pub help: Option<String>,
-    /// What the file asks for is not done: not to be missed by who reads the log alone.
-    pub is_unmet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -65,15 +63,6 @@ impl Problem {
             span: None,
             message: hide_tokens(&message.into()).into_owned(),
             help: None,
-            is_unmet: false,
-        }
-    }
-
-    #[must_use]
-    pub fn unmet(self) -> Self {
-        Self {
-            is_unmet: true,
-            ..self
         }
     }
 

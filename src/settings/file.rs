@@ -24,6 +24,8 @@ pub(super) struct RawSettings {
     pub(super) alerts: RawAlerts,
     pub(super) retention: Option<Field<Duration>>,
     pub(super) ledger_url: Option<Field<String>>,
+    pub(super) ledger_ca_file: Option<Field<String>>,
+    pub(super) ledger_password: Option<RawPassword>,
     pub(super) chores: RawChores,
 }
 
@@ -45,6 +47,14 @@ pub(super) struct RawToken {
     pub(super) file: Option<Field<String>>,
     pub(super) env: Option<Field<String>>,
     pub(super) expires: Option<Field<civil::Date>>,
+}
+
+/// Of the ledger's database.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RawPassword {
+    pub(super) place: Range<usize>,
+    pub(super) file: Option<Field<String>>,
+    pub(super) credential: Option<Field<String>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -78,9 +88,19 @@ pub(super) struct RawAlerts {
 impl RawSettings {
     pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
         let ledger = table.table("ledger", |table, _| {
-            (table.get("retention"), table.get("url"))
+            let password = table.table("password", |table, place| RawPassword {
+                place,
+                file: table.get("file"),
+                credential: table.get("credential"),
+            });
+            (
+                table.get("retention"),
+                table.get("url"),
+                table.get("ca_file"),
+                password,
+            )
         });
-        let (retention, ledger_url) = ledger.unwrap_or_default();
+        let (retention, ledger_url, ledger_ca_file, ledger_password) = ledger.unwrap_or_default();
         Self {
             schedules: table.get("schedules"),
             state: table.get("state"),
@@ -122,6 +142,8 @@ impl RawSettings {
                 .unwrap_or_default(),
             retention,
             ledger_url,
+            ledger_ca_file,
+            ledger_password,
             chores: table
                 .table("chores", |table, _| RawChores {
                     prune: table.get("prune"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil;
@@ -13,6 +14,7 @@ use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
 use crate::daemon::alerts::AlertSettings;
 use crate::daemon::read;
+use crate::ledger::{Database, Place};
 use crate::plan::ceilings::Ceilings;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::problem::{Problem, has_errors};
@@ -33,6 +35,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     pub schedules: PathBuf,
     pub state: PathBuf,
+    /// Where the ledger is instead of in the state folder.
+    pub database: Option<Arc<Database>>,
     /// Where a running daemon is asked.
     pub control_socket: PathBuf,
     /// Where the status page listens, if it does.
@@ -119,6 +123,14 @@ pub struct Read {
 }
 
 impl Settings {
+    /// Where the ledger is.
+    pub fn place(&self) -> Place {
+        match &self.database {
+            None => Place::Folder(self.state.clone()),
+            Some(database) => Place::Postgres(database.clone(), self.state.clone()),
+        }
+    }
+
     /// What flags and environment alone say.
     pub fn without_file(flags: &Flags, env: Env<'_>) -> Self {
         resolve::resolve(None, "", flags, env).0

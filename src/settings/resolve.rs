@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil;
 
-use super::file::{RawAlerts, RawLimits, RawSettings, RawToken};
+use super::file::{RawAlerts, RawLimits, RawPassword, RawSettings, RawToken};
 use super::{ApiSettings, Chores, Flags, Settings, WatchMode, defaults};
 use crate::api::base_url::BaseUrl;
 use crate::api::token::{Secret, TokenId, TokenSource};
 use crate::daemon::alerts::AlertSettings;
+use crate::ledger::{BadAddress, Database, Password};
 use crate::plan::ceilings::Ceilings;
 use crate::plan::occurrence::Namespace;
 use crate::schedule::cron::CronExpr;
@@ -87,7 +89,6 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn settings(&mut self, raw: RawSettings, flags: &Flags) -> Settings {
-        self.not_in_force_yet(&raw);
         let schedules = flags
             .schedules
             .clone()
@@ -114,6 +115,7 @@ impl Resolver<'_> {
                 .or_else(|| self.file_path(&raw.schedules))
                 .unwrap_or_else(|| self.folder.join(defaults::SCHEDULES)),
             state,
+            database: self.database(&raw),
             namespace: self.namespace(&raw.namespace),
             watch: self.watch(&raw.watch),
             api: self.api(&raw),
@@ -415,14 +417,55 @@ impl Resolver<'_> {
         Some(field.value)
     }
 
-    fn not_in_force_yet(&mut self, raw: &RawSettings) {
-        for (key, place) in [(
-            "[ledger] url",
-            raw.ledger_url.as_ref().and_then(|field| field.span.clone()),
-        )] {
-            if place.is_some() {
-                let problem = Problem::note(&self.path, format!("`{key}` is not in force yet"));
-                self.problems.push(problem.at(place).unmet());
+    /// `None` for the file in the state folder.
+    fn database(&mut self, raw: &RawSettings) -> Option<Arc<Database>> {
+        let Some(url) = &raw.ledger_url else {
+            let unused = [
+                (
+                    "ca_file",
+                    raw.ledger_ca_file.as_ref().map(|it| it.span.clone()),
+                ),
+                (
+                    "password",
+                    raw.ledger_password
+                        .as_ref()
+                        .map(|it| Some(it.place.clone())),
+                ),
+            ];
+            for (key, place) in unused {
+                if let Some(place) = place {
+                    let message = format!("`ledger.{key}` is of no use without `ledger.url`");
+                    self.error(
+                        place,
+                        message,
+                        "add the address of the database, or take it out",
+                    );
+                }
+            }
+            return None;
+        };
+        let password = raw.ledger_password.as_ref();
+        let password = password.and_then(|raw| self.password(raw));
+        let ca_file = self.file_path(&raw.ledger_ca_file);
+        match Database::parse(&url.value, password, ca_file) {
+            Ok(database) => Some(Arc::new(database)),
+            Err(BadAddress { message, help }) => {
+                // Not where it stands: it would be drawn there, and may hold a password.
+                self.error(None, message, help);
+                None
+            }
+        }
+    }
+
+    fn password(&mut self, raw: &RawPassword) -> Option<Password> {
+        match (self.file_path(&raw.file), &raw.credential) {
+            (Some(path), None) => Some(Password::File(path)),
+            (None, Some(name)) => Some(Password::Credential(name.value.clone())),
+            (None, None) | (Some(_), Some(_)) => {
+                let message = "`ledger.password` has not one place";
+                let help = "write `{ file = \"…\" }` or `{ credential = \"…\" }`";
+                self.error(Some(raw.place.clone()), message, help);
+                None
             }
         }
     }

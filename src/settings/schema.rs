@@ -214,7 +214,27 @@ fn about() -> Vec<About> {
         ),
         (
             "ledger.url",
-            "A PostgreSQL database instead of the state folder's file.",
+            "A PostgreSQL database instead of the state folder's file, without its password.",
+            json!({ "pattern": "^postgres(ql)?://" }),
+        ),
+        (
+            "ledger.ca_file",
+            "Whom to trust for the database's certificate, beside the system's roots.",
+            none(),
+        ),
+        (
+            "ledger.password",
+            "Where the database's password is.",
+            not_both(&[["file", "credential"]]),
+        ),
+        (
+            "ledger.password.file",
+            "A file that holds the password alone, relative to this file.",
+            none(),
+        ),
+        (
+            "ledger.password.credential",
+            "The name of a systemd credential that holds the password.",
             none(),
         ),
         (

@@ -475,7 +475,6 @@ pub fn problems(problems: &[Problem], text_of: impl Fn(&Path) -> Option<String>)
         match problem.severity {
             Severity::Error => line!(error),
             Severity::Warning => line!(warn),
-            Severity::Note if problem.is_unmet => line!(info),
             Severity::Note => line!(debug),
         }
     }

@@ -75,7 +75,7 @@ fn bad_schedules_are_refused_with_a_place_and_a_way_out() {
 
 #[test]
 fn good_settings_are_accepted_with_their_notes() {
-    assert_count(&folder().join("settings/good"), 7);
+    assert_count(&folder().join("settings/good"), 8);
     let _guard = short_names();
     glob!("../files", "settings/good/*.toml", |path| {
         let settings = name_below("settings/good", path);
@@ -85,7 +85,7 @@ fn good_settings_are_accepted_with_their_notes() {
 
 #[test]
 fn bad_settings_are_refused_with_a_place_and_a_way_out() {
-    assert_count(&folder().join("settings/bad"), 31);
+    assert_count(&folder().join("settings/bad"), 35);
     let _guard = short_names();
     glob!("../files", "settings/bad/*.toml", |path| {
         let settings = name_below("settings/bad", path);

@@ -139,7 +139,7 @@ fn good_files_are_valid() {
 #[test]
 fn bad_files_are_refused_but_for_what_no_schema_can_say() {
     assert_snapshot!(accepted(&schedule::schema::schema(), "tests/files/bad"), @"agent-near-miss agent-unknown at-string cron-escaped cron-every cron-four-fields cron-in-list cron-in-long-list cron-never-fires cron-out-of-range cron-question-mark cron-reboot cron-seven-fields cron-step-on-number cron-zone-inside empty first-delay-over-default-max-delay first-delay-over-max-delay give-up-after-over-24h input-file-missing input-file-outside input-file-template line-breaks neither-cron-nor-at no-text start-after-end-and-cron start-after-end template-bad-date template-conversation template-escaped template-fails-when-missed template-input template-marker template-runs-away template-syntax template-unknown-filter template-unknown-variable-below template-unknown-variable-in-branch template-unknown-variable type-date type-duration-too-long verify-without-url zero-durations zone-abbreviation zone-city zone-offset zone-unknown zone-unlike-any");
-    assert_snapshot!(accepted(&settings::schema::schema(), "tests/files/settings/bad"), @"base-url-http chore-cron chore-six-fields chore-words defaults-start-after-end defaults-template defaults-zone http-listen retention-zero timeout-zero watch-poll-zero");
+    assert_snapshot!(accepted(&settings::schema::schema(), "tests/files/settings/bad"), @"base-url-http chore-cron chore-six-fields chore-words defaults-start-after-end defaults-template defaults-zone http-listen ledger-password-alone ledger-password-in-url retention-zero timeout-zero watch-poll-zero");
 }
 
 #[test]

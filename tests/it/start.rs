@@ -120,23 +120,6 @@ async fn a_ledger_of_a_newer_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_in_force_yet_stands_in_the_log() {
-    let world = World::new().await;
-    world.settings("[ledger]\nurl = \"postgres://db/triggerd\"\n");
-    world.schedule("a", EVERY_SECOND);
-    let daemon = world.daemon();
-    daemon.says("trigger accepted");
-    let (_, log) = daemon.terminate();
-    let told: Vec<_> = log
-        .iter()
-        .filter(|line| line["message"] == "schedule file has a problem")
-        .map(|line| (line["level"].as_str(), line["problem"].as_str()))
-        .collect();
-    let note = "`[ledger] url` is not in force yet";
-    assert_eq!(told, [(Some("INFO"), Some(note))]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_needs_no_token() {
     let world = World::new().await;
     world.schedule("a", EVERY_SECOND);

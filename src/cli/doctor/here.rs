@@ -89,7 +89,7 @@ pub(super) fn state(settings: &Settings, checks: &mut Vec<Check>) {
     } else {
         Check::ok("state", format!("`{shown}` is made at the first start"))
     });
-    checks.push(match Reader::open(folder) {
+    checks.push(match Reader::open(&settings.place()) {
         Err(LedgerError::Missing { .. }) => Check::ok("ledger", "it is made at the first start"),
         Err(error) => Check::error("ledger", &error.into()),
         Ok(reader) => match reader.in_force() {

@@ -1,40 +1,37 @@
 //! The ledger as one SQLite file. Below this folder is the only SQL and the only rusqlite.
 //! It knows no thread and no queue: each call is one transaction.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
-use super::LedgerError;
-use record::Marks;
+use super::ask::Ask;
+use super::store::{Pruned, Refusal, Stated, Store, Written};
+use super::values::At;
+use super::{LedgerError, remember};
+use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::remembered::{Delivered, Remembered};
+use record::{Marks, Recording};
 
-mod overview;
+mod ask;
 mod prune;
-mod reader;
 mod record;
-mod remember;
-mod rows;
 mod schema;
-mod values;
 
-pub(super) use prune::Pruned;
-pub use reader::Reader;
-pub(super) use record::{Recording, Written};
+pub(super) use ask::File;
 #[cfg(test)]
 pub(super) use schema::KNOWN;
-
-/// What a step of a transaction gives.
-pub(super) type Recorded<T> = rusqlite::Result<T>;
 
 /// How long another program's lock is waited for.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
 
-pub(super) struct Store {
+pub(super) struct Sqlite {
     connection: Connection,
     /// `None` for one in memory.
     path: Option<PathBuf>,
@@ -45,7 +42,7 @@ pub(super) struct Store {
     read_only: Option<Refusal>,
 }
 
-impl Store {
+impl Sqlite {
     pub(super) fn in_memory() -> Self {
         let mut connection = Connection::open_in_memory().expect("memory can be had");
         schema::migrate(&mut connection).expect("an empty database takes the schema");
@@ -59,7 +56,7 @@ impl Store {
         make_for_owner_alone(folder, &path)?;
         match Self::open_to_write(&path) {
             Err(LedgerError::NotPrepared { cause, way_out, .. }) => {
-                Self::open_to_read(&path, Refusal::of_disk(cause, way_out))
+                Self::open_to_read(&path, Refusal { cause, way_out })
             }
             opened => opened,
         }
@@ -125,14 +122,20 @@ impl Store {
     }
 
     /// One transaction: what `work` records is durable when this returns, or nothing of it is.
-    pub(super) fn write<T>(
+    fn write<T>(
         &mut self,
         work: impl FnOnce(&mut Recording<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, NotWritten> {
         if let Some(refusal) = &self.read_only {
-            return Err(refusal.clone());
+            return Err(NotWritten::Refused(refusal.clone()));
         }
-        self.try_write(work).map_err(|error| self.refusal(&error))
+        self.try_write(work).map_err(|error| {
+            if is_for_content(&error) {
+                NotWritten::ForContent(self.refusal(&error))
+            } else {
+                NotWritten::Refused(self.refusal(&error))
+            }
+        })
     }
 
     fn try_write<T>(
@@ -143,7 +146,7 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Some(now) = self.forget_ahead_of {
-            remember::forget_ahead_of(&transaction, now)?;
+            forget_ahead_of(&transaction, now)?;
         }
         let mut recording = Recording::new(&transaction, self.marks);
         let done = work(&mut recording)?;
@@ -157,8 +160,52 @@ impl Store {
         Ok(done)
     }
 
-    /// After a refusal: a ledger that was opened for reading only is opened again.
-    pub(super) fn reopen_to_write(&mut self) -> Result<(), Refusal> {
+    fn asking(&self) -> ask::Asking<'_> {
+        ask::Asking {
+            connection: &self.connection,
+            path: self.path.as_deref().unwrap_or("memory".as_ref()),
+        }
+    }
+
+    fn refusal(&self, error: &rusqlite::Error) -> Refusal {
+        let path = self.path.as_deref().unwrap_or("memory".as_ref());
+        Refusal {
+            cause: error.to_string(),
+            way_out: way_out(error.sqlite_error_code(), path),
+        }
+    }
+}
+
+impl Store for Sqlite {
+    fn remember(&mut self, now: Timestamp) -> Result<Remembered, LedgerError> {
+        // Where the clock stands before what was seen, whatever is ahead of it may have been sent.
+        let is_behind = self.marks.newest.is_some_and(|newest| newest > now);
+        let forget_ahead_of = if is_behind { Timestamp::MAX } else { now };
+        self.forget_ahead_of = Some(forget_ahead_of);
+        let until = remember::Until {
+            settled: self.marks.settled_until,
+            newest: self.marks.newest,
+        };
+        let store = self.asking();
+        remember::all(&store, until, now, forget_ahead_of).map_err(|error| store.unreadable(&error))
+    }
+
+    fn record(&mut self, facts: &[Stated<'_>]) -> Result<Vec<Written>, Refusal> {
+        match self.write(|ledger| record::all(ledger, facts, Recording::record)) {
+            Err(NotWritten::ForContent(_)) => self
+                .write(|ledger| record::all(ledger, facts, Recording::record_apart))
+                .map_err(NotWritten::refusal),
+            written => written.map_err(NotWritten::refusal),
+        }
+    }
+
+    fn prune(&mut self, before: Timestamp, pruned: Pruned) -> Result<Option<Pruned>, Refusal> {
+        self.write(|ledger| ledger.prune(before, pruned))
+            .map_err(NotWritten::refusal)
+    }
+
+    /// A ledger that was opened for reading only is opened again.
+    fn reopen_to_write(&mut self) -> Result<(), Refusal> {
         let (Some(path), Some(_)) = (self.path.clone(), &self.read_only) else {
             return Ok(());
         };
@@ -177,10 +224,11 @@ impl Store {
                     self.connection = again;
                 }
                 let refusal = match error {
-                    LedgerError::NotPrepared { cause, way_out, .. } => {
-                        Refusal::of_disk(cause, way_out)
-                    }
-                    error => Refusal::of_disk(error.to_string(), way_out(None, &path)),
+                    LedgerError::NotPrepared { cause, way_out, .. } => Refusal { cause, way_out },
+                    error => Refusal {
+                        cause: error.to_string(),
+                        way_out: way_out(None, &path),
+                    },
                 };
                 self.read_only = Some(refusal.clone());
                 Err(refusal)
@@ -188,49 +236,66 @@ impl Store {
         }
     }
 
-    /// Moves what the write-ahead log holds into the file, before it is closed.
-    pub(super) fn checkpoint(&self) {
+    fn knows(&mut self, key: &IdempotencyKey, withdrawn: &HashSet<IdempotencyKey>) -> bool {
+        let forgotten_after = if withdrawn.contains(key) {
+            Timestamp::MIN
+        } else {
+            self.forget_ahead_of.unwrap_or(Timestamp::MAX)
+        };
+        let known = self
+            .connection
+            .prepare_cached(
+                "SELECT 1 FROM deliveries WHERE idempotency_key = ?1
+                 AND NOT (verdict IS NULL AND scheduled_at > ?2 AND attempts = 0 AND outcome_unknown = 0)",
+            )
+            .and_then(|mut known| known.exists(params![key.as_str(), At(forgotten_after)]));
+        known.unwrap_or(false)
+    }
+
+    fn delivered_after(&mut self, at: Timestamp) -> Vec<Delivered> {
+        remember::delivered_after(&self.asking(), at).unwrap_or_default()
+    }
+
+    /// Moves what the write-ahead log holds into the file.
+    fn close(&mut self) {
         // If it fails, the log is read at the next start.
         let _ = self
             .connection
             .pragma_query(None, "wal_checkpoint", |_| Ok(()));
     }
 
-    /// Has the disk refuse to take more, or lets it be.
     #[cfg(test)]
-    pub(super) fn refuse_growth(&self, refuse: bool) {
+    fn refuse_growth(&mut self, refuse: bool) {
         let pages: i64 = if refuse { 1 } else { 1 << 30 };
         let set = |page| self.connection.pragma_update(None, "max_page_count", page);
         set(pages).expect("a pragma can be set");
     }
-
-    fn refusal(&self, error: &rusqlite::Error) -> Refusal {
-        let path = self.path.as_deref().unwrap_or("memory".as_ref());
-        Refusal {
-            cause: error.to_string(),
-            way_out: way_out(error.sqlite_error_code(), path),
-            is_for_content: is_for_content(error),
-        }
-    }
 }
 
-/// Why nothing could be written just now.
-#[derive(Clone, Debug)]
-pub(super) struct Refusal {
-    pub(super) cause: String,
-    pub(super) way_out: String,
+/// Why a transaction came to nothing.
+enum NotWritten {
+    /// Nothing can be written just now.
+    Refused(Refusal),
     /// One of the facts is refused for what it says, and will be for ever.
-    pub(super) is_for_content: bool,
+    ForContent(Refusal),
 }
 
-impl Refusal {
-    fn of_disk(cause: String, way_out: String) -> Self {
-        Self {
-            cause,
-            way_out,
-            is_for_content: false,
+impl NotWritten {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) | Self::ForContent(refusal) => refusal,
         }
     }
+}
+
+/// What was written ahead and never tried is, before its time comes, written ahead again.
+fn forget_ahead_of(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection.execute(
+        "DELETE FROM deliveries
+         WHERE verdict IS NULL AND scheduled_at > ?1 AND attempts = 0 AND outcome_unknown = 0",
+        [At(now)],
+    )?;
+    Ok(())
 }
 
 fn is_for_content(error: &rusqlite::Error) -> bool {
@@ -287,7 +352,7 @@ fn make_for_owner_alone(folder: &Path, path: &Path) -> Result<(), LedgerError> {
                 .create_new(true)
                 .mode(0o600)
                 .open(path)
-                .and_then(|_| File::open(folder)?.sync_all());
+                .and_then(|_| fs::File::open(folder)?.sync_all());
             made.map_err(|error| LedgerError::NotPrepared {
                 path: path.to_owned(),
                 cause: error.to_string(),

@@ -5,32 +5,11 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::record::Recording;
-use super::values::At;
-
-/// How far a pruning came.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::ledger) struct Pruned {
-    pub(in crate::ledger) deliveries: usize,
-    pub(in crate::ledger) skips: usize,
-    /// Up to here everything was looked at.
-    position: i64,
-}
-
-/// Positions that one step looks at.
-const STEP: i64 = 2000;
-
-impl Pruned {
-    pub(in crate::ledger) const NOTHING: Self = Self {
-        deliveries: 0,
-        skips: 0,
-        position: 0,
-    };
-}
+use crate::ledger::store::Pruned;
+use crate::ledger::values::At;
 
 impl Recording<'_> {
-    /// Goes on from `pruned` in the order in which things ended, until nothing older than `before`
-    /// is left: then gives `None`.
-    pub(in crate::ledger) fn prune(
+    pub(super) fn prune(
         &mut self,
         before: Timestamp,
         pruned: Pruned,
@@ -38,7 +17,7 @@ impl Recording<'_> {
         let Some(from) = self.oldest_after(pruned.position, before)? else {
             return Ok(None);
         };
-        let to = from + STEP;
+        let to = from + Pruned::STEP;
         let step = params![from, to, At(before)];
         // A window that lies beyond its schedule's accepted stretch is not done with.
         let deliveries = self
@@ -62,8 +41,8 @@ impl Recording<'_> {
             )?
             .execute(step)?;
         Ok(Some(Pruned {
-            deliveries: pruned.deliveries + deliveries,
-            skips: pruned.skips + skips,
+            deliveries: pruned.deliveries + deliveries as u64,
+            skips: pruned.skips + skips as u64,
             position: to - 1,
         }))
     }

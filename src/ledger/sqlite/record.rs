@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::is_for_content;
-use super::values::{At, Count, Length, origin_word, scope_name, token_agent};
 use crate::failpoint;
+use crate::ledger::store::{Stated, Written};
+use crate::ledger::values::{At, Count, Length, origin_word, scope_name, token_agent};
 use crate::plan::delivery::{Delivery, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use crate::plan::occurrence::IdempotencyKey;
@@ -61,19 +62,8 @@ impl Marks {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::ledger) enum Written {
-    Yes,
-    /// The occurrence has a delivery already: nothing was written.
-    KeyIsKnown,
-    /// SQLite refuses the fact for what it says: nothing was written, and trying again is no use.
-    Refused {
-        cause: String,
-    },
-}
-
 /// One transaction being filled.
-pub(in crate::ledger) struct Recording<'a> {
+pub(super) struct Recording<'a> {
     connection: &'a Connection,
     marks: Marks,
 }
@@ -93,7 +83,7 @@ impl<'a> Recording<'a> {
 
     /// As `record`, but a fact that is refused for what it says spoils nothing else: one that came
     /// back each time would keep all that comes after it from the disk.
-    pub(in crate::ledger) fn record_apart(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
+    pub(super) fn record_apart(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
         let marks = self.marks;
         self.connection.execute_batch("SAVEPOINT apart")?;
         let written = match self.record(fact) {
@@ -110,7 +100,7 @@ impl<'a> Recording<'a> {
         Ok(written)
     }
 
-    pub(in crate::ledger) fn record(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
+    pub(super) fn record(&mut self, fact: &Fact) -> rusqlite::Result<Written> {
         match fact {
             Fact::WrittenAhead(delivery) => return self.write_ahead(delivery),
             Fact::Withdrawn(delivery) => self.withdraw(&delivery.idempotency_key)?,
@@ -488,26 +478,22 @@ impl<'a> Recording<'a> {
     }
 }
 
-impl super::Store {
-    /// Whether the occurrence has a delivery, as far as can be read. One never tried does not count
-    /// if it is among the `withdrawn` or is to be forgotten.
-    pub(in crate::ledger) fn knows(
-        &self,
-        key: &IdempotencyKey,
-        withdrawn: &HashSet<IdempotencyKey>,
-    ) -> bool {
-        let forgotten_after = if withdrawn.contains(key) {
-            Timestamp::MIN
-        } else {
-            self.forget_ahead_of.unwrap_or(Timestamp::MAX)
-        };
-        let known = self
-            .connection
-            .prepare_cached(
-                "SELECT 1 FROM deliveries WHERE idempotency_key = ?1
-                 AND NOT (verdict IS NULL AND scheduled_at > ?2 AND attempts = 0 AND outcome_unknown = 0)",
-            )
-            .and_then(|mut known| known.exists(params![key.as_str(), At(forgotten_after)]));
-        known.unwrap_or(false)
-    }
+/// Facts in their order. Once a key is known already, the same is said of all further facts about it.
+pub(super) fn all<'a>(
+    ledger: &mut Recording<'a>,
+    facts: &[Stated<'_>],
+    record: impl Fn(&mut Recording<'a>, &Fact) -> rusqlite::Result<Written>,
+) -> rusqlite::Result<Vec<Written>> {
+    let mut known = HashSet::new();
+    let one = |Stated { fact, told }: &Stated<'_>| {
+        if !told && fact.key().is_some_and(|key| known.contains(key)) {
+            return Ok(Written::KeyIsKnown);
+        }
+        let written = record(ledger, fact)?;
+        if !told && written == Written::KeyIsKnown {
+            known.extend(fact.key().cloned());
+        }
+        Ok(written)
+    };
+    facts.iter().map(one).collect()
 }

@@ -102,7 +102,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::ledger::sqlite::Store;
+    use crate::ledger::sqlite::Sqlite;
     use crate::ledger::tests::kept::{copy_into, files_of, rows_of};
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(version, Ok(KNOWN + 1));
 
         assert_eq!(rows_of(&killed.path().join("ledger.db")), rows);
-        drop(Store::open(killed.path()).unwrap());
+        drop(Sqlite::open(killed.path()).unwrap());
         assert_eq!(rows_of(&killed.path().join("ledger.db")), rows);
         let mut connection = Connection::open(killed.path().join("ledger.db")).unwrap();
         apply(&next, &mut connection, || {}).unwrap();

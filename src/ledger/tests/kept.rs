@@ -2,6 +2,7 @@
 //! today's opens it with every row, and goes on.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, types::Value};
@@ -174,7 +175,7 @@ fn a_ledger_of_this_schema_is_kept() {
     if kept.exists() {
         return;
     }
-    let state = State::new();
+    let state = State::in_folder();
     state.record(everything());
     fs::copy(state.path().join("ledger.db"), &kept).unwrap();
     panic!("there was none, and now there is `{}`", kept.display());
@@ -185,7 +186,7 @@ fn a_ledger_of_each_schema_opens_with_every_row_and_goes_on() {
     for schema in 1..=KNOWN {
         let before = rows_of(&files_of(schema));
         assert!(before.values().all(|rows| !rows.is_empty()), "{before:#?}");
-        let state = State::new();
+        let state = State::in_folder();
         copy_into(&files_of(schema), state.path());
         let remembered = state.remembered("22:00:00");
         let after = rows_of(&state.path().join("ledger.db"));
@@ -212,10 +213,7 @@ fn a_ledger_of_each_schema_opens_with_every_row_and_goes_on() {
             schedule: None,
             limit: 100,
         };
-        let history = Reader::open(state.path())
-            .unwrap()
-            .history(&everything)
-            .unwrap();
+        let history = state.reader().history(&everything).unwrap();
         assert_eq!(history.len(), 11, "{history:#?}");
     }
 }

@@ -44,10 +44,14 @@ impl Disk {
 
     /// A process starts: what it finds.
     pub(super) fn open(&mut self, now: Timestamp) -> Remembered {
-        let place = Place::Folder(self.folder.path().to_owned());
+        let place = self.place();
         let (ledger, remembered, receipts) = open_ledger(&place, now);
         self.ledger = Some((ledger, receipts));
         remembered
+    }
+
+    fn place(&self) -> Place {
+        Place::Folder(self.folder.path().to_owned())
     }
 
     /// Facts are handed over; they are nowhere yet.
@@ -110,7 +114,7 @@ impl Disk {
             schedule: None,
             limit: usize::MAX >> 1,
         };
-        let reader = Reader::open(self.folder.path()).expect("there is a ledger");
+        let reader = Reader::open(&self.place()).expect("there is a ledger");
         reader.history(&all).expect("it can be read")
     }
 

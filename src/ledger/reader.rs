@@ -1,52 +1,55 @@
 //! Reading the history beside the writer, over a connection of its own: neither waits for the other.
 //! It writes nothing, and runs no migration.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use super::values::{At, Count, Length, Text, verdict};
-use super::{connect_to_read, path_in, rows, schema, unreadable};
-use crate::ledger::LedgerError;
-use crate::ledger::history::{
+use super::ask::{Ask, Asked, Param, Row};
+use super::history::{
     Entry, Filter, KnownSchedule, Position, RecordedAttempt, RecordedBody, RecordedDelivery,
     RecordedEnding, RecordedRun, RecordedSkip,
 };
+use super::values::{At, Count, Length, Text, verdict};
+use super::{LedgerError, Place, postgres, rows, sqlite};
 use crate::plan::fact::{Skipped, Source};
 use crate::schedule::ScheduleId;
 
-/// A view of the ledger in a state folder, whether a daemon writes to it or not.
+/// A view of the ledger at a place, whether a daemon writes to it or not.
 pub struct Reader {
-    pub(super) connection: Connection,
-    path: PathBuf,
-    /// Of a ledger that no daemon of this version has opened yet, an older one.
-    schema: u32,
+    store: Box<dyn Ask + Send>,
+    has: Has,
+}
+
+/// What a ledger that no daemon of this version has opened yet may lack.
+#[derive(Clone, Copy)]
+pub(super) struct Has {
+    pub(super) runs: bool,
+    pub(super) former_verdicts: bool,
+}
+
+impl Has {
+    pub(super) const ALL: Self = Self {
+        runs: true,
+        former_verdicts: true,
+    };
 }
 
 impl Reader {
     /// # Errors
     /// If there is no ledger, or none that this version can read.
-    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let path = path_in(folder);
-        let missing = || LedgerError::Missing {
-            folder: folder.to_owned(),
+    pub fn open(place: &Place) -> Result<Self, LedgerError> {
+        let (store, has): (Box<dyn Ask + Send>, _) = match place {
+            Place::Folder(folder) => {
+                let (file, has) = sqlite::File::open(folder)?;
+                (Box::new(file), has)
+            }
+            Place::Postgres(database, _) => (Box::new(postgres::View::open(database)?), Has::ALL),
+            Place::Memory => return Err(LedgerError::NoneKept),
         };
-        if path.try_exists().is_ok_and(|exists| !exists) {
-            return Err(missing());
-        }
-        let failed = |error| unreadable(&path, &error);
-        let connection = connect_to_read(&path).map_err(failed)?;
-        let schema = schema::version(&connection, &path, failed)?;
-        if schema == 0 {
-            return Err(missing());
-        }
-        connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self {
-            connection,
-            path,
-            schema,
-        })
+        Ok(Self { store, has })
+    }
+
+    pub(super) fn store(&self) -> &dyn Ask {
+        &*self.store
     }
 
     /// The newest entries, newest last. Of one schedule: by scheduled time. Of all: in the order in
@@ -70,11 +73,11 @@ impl Reader {
             let mut entries = self.deliveries(
                 "SELECT * FROM deliveries WHERE schedule = ?1 AND verdict IS NOT NULL
                  ORDER BY scheduled_at DESC LIMIT 1",
-                [schedule.as_str()],
+                &[schedule.as_str().into()],
             )?;
             entries.extend(self.skips(
                 "SELECT * FROM skips WHERE schedule = ?1 ORDER BY last DESC LIMIT 1",
-                [schedule.as_str()],
+                &[schedule.as_str().into()],
             )?);
             Ok(entries.into_iter().max_by_key(Entry::scheduled_at))
         })
@@ -88,7 +91,7 @@ impl Reader {
         &self,
         schedule: &ScheduleId,
     ) -> Result<Option<RecordedDelivery>, LedgerError> {
-        if self.schema < schema::RUNS {
+        if !self.has.runs {
             return Ok(None);
         }
         self.read(|| {
@@ -98,7 +101,7 @@ impl Reader {
                       ORDER BY scheduled_at DESC LIMIT 50) AS newest
                  JOIN runs ON runs.delivery = newest.id
                  WHERE runs.ended_at IS NOT NULL ORDER BY scheduled_at DESC LIMIT 1",
-                [schedule.as_str()],
+                &[schedule.as_str().into()],
             )?;
             Ok(found.pop())
         })
@@ -118,11 +121,11 @@ impl Reader {
             let mut entries = self.deliveries(
                 "SELECT * FROM deliveries
                  WHERE position > ?1 AND (?2 IS NULL OR schedule = ?2)",
-                params![position.0, only],
+                &[position.0.into(), only.into()],
             )?;
             entries.extend(self.skips(
                 "SELECT * FROM skips WHERE position > ?1 AND (?2 IS NULL OR schedule = ?2)",
-                params![position.0, only],
+                &[position.0.into(), only.into()],
             )?);
             entries.sort_by_key(Entry::position);
             Ok(entries)
@@ -135,10 +138,12 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn position(&self) -> Result<Position, LedgerError> {
         self.read(|| {
-            self.connection
-                .query_row("SELECT position FROM meta", [], |row| {
-                    row.get(0).map(Position)
-                })
+            let last = self
+                .store()
+                .first("SELECT position FROM meta", &[], |row| {
+                    row.get("position").map(Position)
+                })?;
+            Ok(last.unwrap_or_default())
         })
     }
 
@@ -151,7 +156,7 @@ impl Reader {
         schedule: &ScheduleId,
         scheduled_at: Timestamp,
     ) -> Result<Option<Entry>, LedgerError> {
-        let key = params![schedule.as_str(), At(scheduled_at)];
+        let key = &[schedule.as_str().into(), At(scheduled_at).into()];
         self.read(|| {
             let mut found = self.deliveries(
                 "SELECT * FROM deliveries WHERE schedule = ?1 AND scheduled_at = ?2
@@ -179,7 +184,7 @@ impl Reader {
                  WHERE idempotency_key > ?1 || '-' AND idempotency_key < ?1 || '.'
                      AND request_id = ?1
                  ORDER BY id DESC LIMIT 1",
-                [request_id],
+                &[request_id.into()],
             )?;
             Ok(found.pop())
         })
@@ -189,18 +194,17 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn schedule(&self, schedule: &ScheduleId) -> Result<Option<KnownSchedule>, LedgerError> {
         self.read(|| {
-            self.connection
-                .prepare_cached(
-                    "SELECT in_force, began_at, covered_until FROM schedules WHERE name = ?1",
-                )?
-                .query_row([schedule.as_str()], |row| {
+            self.store().first(
+                "SELECT in_force, began_at, covered_until FROM schedules WHERE name = ?1",
+                &[schedule.as_str().into()],
+                |row| {
                     Ok(KnownSchedule {
-                        in_force: row.get(0)?,
-                        began_at: row.get::<_, At>(1)?.0,
-                        covered_until: row.get::<_, At>(2)?.0,
+                        in_force: row.get("in_force")?,
+                        began_at: row.get::<At>("began_at")?.0,
+                        covered_until: row.get::<At>("covered_until")?.0,
                     })
-                })
-                .optional()
+                },
+            )
         })
     }
 
@@ -210,10 +214,11 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn in_force(&self) -> Result<Vec<ScheduleId>, LedgerError> {
         self.read(|| {
-            self.connection
-                .prepare_cached("SELECT name FROM schedules WHERE in_force = 1 ORDER BY name")?
-                .query_map([], |row| Ok(row.get::<_, Text<_>>(0)?.0))?
-                .collect()
+            self.store().all(
+                "SELECT name FROM schedules WHERE in_force ORDER BY name",
+                &[],
+                |row| Ok(row.get::<Text<_>>("name")?.0),
+            )
         })
     }
 
@@ -224,14 +229,13 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn waiting(&self, schedule: &ScheduleId, now: Timestamp) -> Result<u64, LedgerError> {
         self.read(|| {
-            self.connection
-                .prepare_cached(
-                    "SELECT count(*) FROM deliveries WHERE schedule = ?1 AND verdict IS NULL
-                     AND NOT (scheduled_at > ?2 AND attempts = 0)",
-                )?
-                .query_row(params![schedule.as_str(), At(now)], |row| {
-                    Ok(row.get::<_, Count>(0)?.0)
-                })
+            let waiting = self.store().first(
+                "SELECT count(*) AS waiting FROM deliveries WHERE schedule = ?1 AND verdict IS NULL
+                 AND NOT (scheduled_at > ?2 AND attempts = 0)",
+                &[schedule.as_str().into(), At(now).into()],
+                |row| Ok(row.get::<Count>("waiting")?.0),
+            )?;
+            Ok(waiting.unwrap_or(0))
         })
     }
 
@@ -241,10 +245,12 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn settled_until(&self) -> Result<Option<Timestamp>, LedgerError> {
         self.read(|| {
-            self.connection
-                .query_row("SELECT settled_until FROM meta", [], |row| {
-                    Ok(row.get::<_, Option<At>>(0)?.map(|it| it.0))
-                })
+            let settled = self
+                .store()
+                .first("SELECT settled_until FROM meta", &[], |row| {
+                    Ok(row.get::<Option<At>>("settled_until")?.map(|it| it.0))
+                })?;
+            Ok(settled.flatten())
         })
     }
 
@@ -254,32 +260,28 @@ impl Reader {
     /// If the ledger is damaged or was taken away.
     pub fn source(&self, schedule: &ScheduleId) -> Result<Option<Source>, LedgerError> {
         self.read(|| {
-            self.connection
-                .prepare_cached("SELECT toml, input FROM sources WHERE schedule = ?1")?
-                .query_row([schedule.as_str()], |row| {
+            self.store().first(
+                "SELECT toml, input FROM sources WHERE schedule = ?1",
+                &[schedule.as_str().into()],
+                |row| {
                     Ok(Source {
-                        toml: row.get(0)?,
-                        input: row.get(1)?,
+                        toml: row.get("toml")?,
+                        input: row.get("input")?,
                     })
-                })
-                .optional()
+                },
+            )
         })
     }
 
     /// One transaction, so that what several queries bring belongs together.
-    pub(super) fn read<T>(
-        &self,
-        queries: impl FnOnce() -> rusqlite::Result<T>,
-    ) -> Result<T, LedgerError> {
-        let one_view = self.connection.unchecked_transaction();
-        one_view
-            .and_then(|_view| queries())
-            .map_err(|error| unreadable(&self.path, &error))
+    pub(super) fn read<T>(&self, queries: impl FnOnce() -> Asked<T>) -> Result<T, LedgerError> {
+        let read = self.store().begin_view().and_then(|()| queries());
+        self.store().end_view();
+        read.map_err(|error| self.store().unreadable(&error))
     }
 
-    fn history_of(&self, schedule: &ScheduleId, limit: usize) -> rusqlite::Result<Vec<Entry>> {
-        let limit = Count(limit as u64);
-        let newest = params![schedule.as_str(), limit];
+    fn history_of(&self, schedule: &ScheduleId, limit: usize) -> Asked<Vec<Entry>> {
+        let newest = &[schedule.as_str().into(), Count(limit as u64).into()];
         let mut entries = self.deliveries(
             "SELECT * FROM deliveries WHERE schedule = ?1 ORDER BY scheduled_at DESC LIMIT ?2",
             newest,
@@ -292,28 +294,28 @@ impl Reader {
         Ok(last_of(entries, limit))
     }
 
-    fn history_of_all(&self, limit: usize) -> rusqlite::Result<Vec<Entry>> {
-        let limit = Count(limit as u64);
+    fn history_of_all(&self, limit: usize) -> Asked<Vec<Entry>> {
+        let newest = &[Count(limit as u64).into()];
         let mut entries = self.deliveries(
             "SELECT * FROM deliveries WHERE position IS NOT NULL ORDER BY position DESC LIMIT ?1",
-            [&limit],
+            newest,
         )?;
         entries.extend(self.skips(
             "SELECT * FROM skips ORDER BY position DESC LIMIT ?1",
-            [&limit],
+            newest,
         )?);
         entries.sort_by_key(Entry::position);
         let mut open = self.deliveries(
             "SELECT * FROM deliveries WHERE verdict IS NULL
              ORDER BY scheduled_at DESC, id DESC LIMIT ?1",
-            [&limit],
+            newest,
         )?;
         open.reverse();
         entries.extend(open);
         Ok(last_of(entries, limit))
     }
 
-    fn deliveries(&self, query: &str, params: impl Params) -> rusqlite::Result<Vec<Entry>> {
+    fn deliveries(&self, query: &str, params: &[Param<'_>]) -> Asked<Vec<Entry>> {
         let found = self.recorded(query, params)?;
         Ok(found
             .into_iter()
@@ -321,118 +323,111 @@ impl Reader {
             .collect())
     }
 
-    fn recorded(
-        &self,
-        query: &str,
-        params: impl Params,
-    ) -> rusqlite::Result<Vec<RecordedDelivery>> {
-        self.connection
-            .prepare_cached(query)?
-            .query_map(params, |row| {
-                let id = row.get("id")?;
-                Ok(RecordedDelivery {
-                    attempts: self.attempts(id)?,
-                    run: self.run(id)?,
-                    former: self.former(id)?,
-                    ..delivery(row)?
-                })
-            })?
-            .collect()
+    fn recorded(&self, query: &str, params: &[Param<'_>]) -> Asked<Vec<RecordedDelivery>> {
+        self.store().all(query, params, |row| {
+            let id = row.get("id")?;
+            Ok(RecordedDelivery {
+                attempts: self.attempts(id)?,
+                run: self.run(id)?,
+                former: self.former(id)?,
+                ..delivery(row)?
+            })
+        })
     }
 
-    fn attempts(&self, delivery: i64) -> rusqlite::Result<Vec<RecordedAttempt>> {
-        self.connection
-            .prepare_cached("SELECT * FROM attempts WHERE delivery = ?1 ORDER BY number")?
-            .query_map([delivery], |row| {
+    fn attempts(&self, delivery: i64) -> Asked<Vec<RecordedAttempt>> {
+        self.store().all(
+            "SELECT * FROM attempts WHERE delivery = ?1 ORDER BY number",
+            &[Param::Number(delivery)],
+            |row| {
                 Ok(RecordedAttempt {
                     number: row.get("number")?,
-                    sent_at: row.get::<_, At>("sent_at")?.0,
-                    latency: row.get::<_, Length>("latency")?.0,
+                    sent_at: row.get::<At>("sent_at")?.0,
+                    latency: row.get::<Length>("latency")?.0,
                     outcome: row.get("outcome")?,
                     http_status: row.get("http_status")?,
                     x_request_id: row.get("x_request_id")?,
                     detail: row.get("detail")?,
                 })
-            })?
-            .collect()
+            },
+        )
     }
 
-    fn run(&self, delivery: i64) -> rusqlite::Result<Option<RecordedRun>> {
-        if self.schema < schema::RUNS {
+    fn run(&self, delivery: i64) -> Asked<Option<RecordedRun>> {
+        if !self.has.runs {
             return Ok(None);
         }
-        self.connection
-            .prepare_cached("SELECT * FROM runs WHERE delivery = ?1")?
-            .query_row([delivery], |row| {
+        self.store().first(
+            "SELECT * FROM runs WHERE delivery = ?1",
+            &[Param::Number(delivery)],
+            |row| {
                 Ok(RecordedRun {
                     status: row.get("status")?,
-                    since: row.get::<_, At>("since")?.0,
-                    ended_at: row.get::<_, Option<At>>("ended_at")?.map(|it| it.0),
+                    since: row.get::<At>("since")?.0,
+                    ended_at: row.get::<Option<At>>("ended_at")?.map(|it| it.0),
                     result: row.get("result")?,
                     detail: row.get("detail")?,
                 })
-            })
-            .optional()
+            },
+        )
     }
 
-    fn former(&self, delivery: i64) -> rusqlite::Result<Vec<RecordedEnding>> {
-        if self.schema < schema::PAUSES {
+    fn former(&self, delivery: i64) -> Asked<Vec<RecordedEnding>> {
+        if !self.has.former_verdicts {
             return Ok(Vec::new());
         }
-        let mut query = self.connection.prepare_cached(
+        let endings = self.store().all(
             "SELECT * FROM former_verdicts WHERE delivery = ?1 ORDER BY position",
+            &[Param::Number(delivery)],
+            ending,
         )?;
-        let endings = query.query_map([delivery], ending)?;
-        endings.filter_map(Result::transpose).collect()
+        Ok(endings.into_iter().flatten().collect())
     }
 
-    fn skips(&self, query: &str, params: impl Params) -> rusqlite::Result<Vec<Entry>> {
-        self.connection
-            .prepare_cached(query)?
-            .query_map(params, |row| {
-                Ok(Entry::Skip(RecordedSkip {
-                    position: Position(row.get("position")?),
-                    skipped: Skipped {
-                        schedule: row.get::<_, Text<_>>("schedule")?.0,
-                        why: row.get::<_, Text<_>>("why")?.0,
-                        first: row.get::<_, At>("first")?.0,
-                        last: row.get::<_, At>("last")?.0,
-                        count: row.get::<_, Count>("count")?.0,
-                        at: row.get::<_, At>("recorded_at")?.0,
-                    },
-                }))
-            })?
-            .collect()
+    fn skips(&self, query: &str, params: &[Param<'_>]) -> Asked<Vec<Entry>> {
+        self.store().all(query, params, |row| {
+            Ok(Entry::Skip(RecordedSkip {
+                position: Position(row.get("position")?),
+                skipped: Skipped {
+                    schedule: row.get::<Text<_>>("schedule")?.0,
+                    why: row.get::<Text<_>>("why")?.0,
+                    first: row.get::<At>("first")?.0,
+                    last: row.get::<At>("last")?.0,
+                    count: row.get::<Count>("count")?.0,
+                    at: row.get::<At>("recorded_at")?.0,
+                },
+            }))
+        })
     }
 }
 
-fn last_of(mut entries: Vec<Entry>, limit: Count) -> Vec<Entry> {
-    let surplus = entries.len().saturating_sub(limit.0 as usize);
+fn last_of(mut entries: Vec<Entry>, limit: usize) -> Vec<Entry> {
+    let surplus = entries.len().saturating_sub(limit);
     entries.drain(..surplus);
     entries
 }
 
 /// Without what stands in other tables.
-fn delivery(row: &Row<'_>) -> rusqlite::Result<RecordedDelivery> {
+fn delivery(row: &Row<'_>) -> Asked<RecordedDelivery> {
     Ok(RecordedDelivery {
         occurrence: rows::occurrence(row)?,
         request_id: row.get("request_id")?,
         idempotency_key: rows::key(row)?,
         conversation_key: row.get("conversation_key")?,
         target: rows::target(row)?,
-        due_at: row.get::<_, At>("due_at")?.0,
+        due_at: row.get::<At>("due_at")?.0,
         window: rows::window(row)?,
-        opened_at: row.get::<_, At>("opened_at")?.0,
-        deadline_at: row.get::<_, At>("deadline_at")?.0,
+        opened_at: row.get::<At>("opened_at")?.0,
+        deadline_at: row.get::<At>("deadline_at")?.0,
         body: RecordedBody {
             json: row.get("body")?,
-            len: row.get::<_, Count>("body_len")?.0,
+            len: row.get::<Count>("body_len")?.0,
             sha256: row.get("body_sha256")?,
         },
         keep_body: row.get("keep_body")?,
         attempts: Vec::new(),
         outcome_unknown: row.get("outcome_unknown")?,
-        retry_at: row.get::<_, Option<At>>("retry_at")?.map(|it| it.0),
+        retry_at: row.get::<Option<At>>("retry_at")?.map(|it| it.0),
         conversation_url: row.get("conversation_url")?,
         run_id: row.get("run_id")?,
         run: None,
@@ -441,14 +436,14 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<RecordedDelivery> {
     })
 }
 
-fn ending(row: &Row<'_>) -> rusqlite::Result<Option<RecordedEnding>> {
+fn ending(row: &Row<'_>) -> Asked<Option<RecordedEnding>> {
     let Some(verdict) = verdict(row)? else {
         return Ok(None);
     };
     Ok(Some(RecordedEnding {
         position: Position(row.get("position")?),
         verdict,
-        at: row.get::<_, At>("ended_at")?.0,
+        at: row.get::<At>("ended_at")?.0,
         detail: row.get("detail")?,
     }))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
+use super::ask::{AskError, Asked, Param, Row};
 use crate::api::token::TokenId;
 use crate::plan::delivery::{Skip, Verdict};
 use crate::plan::occurrence::Origin;
@@ -16,11 +17,23 @@ use crate::schedule::{ScheduleId, TriggerId};
 #[derive(Clone, Copy)]
 pub(super) struct At(pub(super) Timestamp);
 
-impl ToSql for At {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+impl At {
+    pub(super) fn number(self) -> i64 {
         let nanoseconds = self.0.as_nanosecond();
         let nearest = nanoseconds.clamp(i64::MIN.into(), i64::MAX.into());
-        Ok(i64::try_from(nearest).expect("it was clamped").into())
+        i64::try_from(nearest).expect("it was clamped")
+    }
+}
+
+impl ToSql for At {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.number().into())
+    }
+}
+
+impl From<At> for Param<'_> {
+    fn from(at: At) -> Self {
+        Param::Number(at.number())
     }
 }
 
@@ -36,9 +49,15 @@ impl FromSql for At {
 /// A length in nanoseconds, at most 292 years.
 pub(super) struct Length(pub(super) Duration);
 
+impl Length {
+    pub(super) fn number(&self) -> i64 {
+        i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX)
+    }
+}
+
 impl ToSql for Length {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX).into())
+        Ok(self.number().into())
     }
 }
 
@@ -51,9 +70,21 @@ impl FromSql for Length {
 /// A number that is never negative, at most `i64::MAX`.
 pub(super) struct Count(pub(super) u64);
 
+impl Count {
+    pub(super) fn number(&self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+}
+
 impl ToSql for Count {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(i64::try_from(self.0).unwrap_or(i64::MAX).into())
+        Ok(self.number().into())
+    }
+}
+
+impl From<Count> for Param<'_> {
+    fn from(count: Count) -> Self {
+        Param::Number(count.number())
     }
 }
 
@@ -143,15 +174,20 @@ impl FromSql for Text<Skip> {
 }
 
 /// `None` while the delivery is open.
-pub(super) fn verdict(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Verdict>> {
-    let word = row.get_ref("verdict")?;
-    let verdict = match word.as_str_or_null()? {
+pub(super) fn verdict(row: &Row<'_>) -> Asked<Option<Verdict>> {
+    let word: Option<String> = row.get("verdict")?;
+    let verdict = match word.as_deref() {
         None => return Ok(None),
         Some("accepted") => Verdict::Accepted,
         Some("rejected") => Verdict::Rejected,
         Some("expired") => Verdict::Expired,
-        Some("skipped") => Verdict::Skipped(row.get::<_, Text<Skip>>("reason")?.0),
-        Some(other) => return Err(unknown_word(other).into()),
+        Some("skipped") => Verdict::Skipped(row.get::<Text<Skip>>("reason")?.0),
+        Some(other) => {
+            return Err(AskError::Value {
+                column: "verdict".to_owned(),
+                error: unknown_word(other),
+            });
+        }
     };
     Ok(Some(verdict))
 }

@@ -1,0 +1,226 @@
+//! Facts into the database: one transaction in one round trip, or two where one of its keys was
+//! known. It knows no fact's columns.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::connection::{Call, Connection};
+use super::marks::Marks;
+use super::statements;
+use super::trouble::Trouble;
+use super::waves::{Kind, waves};
+use crate::failpoint;
+use crate::ledger::store::{Stated, Written};
+use crate::ledger::values::At;
+use crate::plan::fact::Fact;
+use crate::plan::occurrence::IdempotencyKey;
+
+/// What one writer keeps between transactions.
+pub(super) struct Recorder<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) marks: Marks,
+    /// What was written ahead of this instant and never tried is to be forgotten first.
+    pub(super) forget_ahead_of: Option<i64>,
+}
+
+impl Recorder<'_> {
+    /// All of it, or nothing.
+    pub(super) fn record(&self, facts: &[Stated<'_>]) -> Result<(Vec<Written>, Marks), Trouble> {
+        let mut written = vec![Written::Yes; facts.len()];
+        loop {
+            let known = self.try_record(facts, &written)?;
+            match known {
+                Tried::Committed(marks) => return Ok((written, marks)),
+                Tried::Known(places) => mark_known(facts, &places, &mut written),
+                Tried::CommittedButKnown(places, marks) => {
+                    mark_known(facts, &places, &mut written);
+                    return Ok((written, marks));
+                }
+            }
+        }
+    }
+
+    fn try_record(&self, facts: &[Stated<'_>], written: &[Written]) -> Result<Tried, Trouble> {
+        let left = facts.iter().map(|stated| stated.fact).enumerate();
+        let left: Vec<_> = left
+            .filter(|(place, _)| written[*place] == Written::Yes)
+            .collect();
+        let mut marks = self.marks;
+        let mut calls = vec![plain("BEGIN")];
+        calls.extend(self.forget_ahead_of.map(forget_ahead_of));
+        // Where the keys of what was written come back, and which facts were stated there.
+        let mut keys = Vec::new();
+        for wave in waves(left.iter().copied()) {
+            for (kind, places) in wave.kinds {
+                let of_kind: Vec<&Fact> = places.iter().map(|place| facts[*place].fact).collect();
+                if matches!(kind, Kind::WrittenAhead | Kind::Reopened) {
+                    keys.push((calls.len(), places));
+                }
+                calls.extend(statements::of(kind, &of_kind, marks.newest));
+                of_kind.iter().for_each(|fact| marks.take(fact));
+            }
+        }
+        if marks != self.marks {
+            calls.push(note(marks));
+        }
+        failpoint::pass(failpoint::BEFORE_COMMIT);
+        // What would have to be taken back is committed only once that is known not to be so.
+        let at_once = !has_dependents(facts, keys.iter().flat_map(|(_, places)| places));
+        if at_once {
+            calls.push(plain("COMMIT"));
+        }
+        let rows = match self.connection.pipeline(&calls) {
+            Ok(rows) => rows,
+            Err(trouble) => {
+                // It may be that the connection is no more.
+                let _ = self.connection.batch("ROLLBACK");
+                return Err(trouble);
+            }
+        };
+        let unwritten = keys.iter().flat_map(|(call, places)| {
+            let written = |row: &Row| row.get::<_, &str>(0).to_owned();
+            let written: std::collections::HashSet<_> = rows[*call].iter().map(written).collect();
+            places.iter().copied().filter(move |place| {
+                let key = facts[*place].fact.key().map(IdempotencyKey::as_str);
+                !facts[*place].told && !key.is_some_and(|key| written.contains(key))
+            })
+        });
+        let known: Vec<_> = unwritten.collect();
+        if at_once {
+            return Ok(match known.is_empty() {
+                true => Tried::Committed(marks),
+                false => Tried::CommittedButKnown(known, marks),
+            });
+        }
+        if known.is_empty() {
+            self.connection.batch("COMMIT")?;
+            return Ok(Tried::Committed(marks));
+        }
+        self.connection.batch("ROLLBACK")?;
+        Ok(Tried::Known(known))
+    }
+
+    /// As `record`, but a fact that is refused for what it says spoils nothing else: one that came
+    /// back each time would keep all that comes after it from the disk.
+    pub(super) fn record_apart(
+        &self,
+        facts: &[Stated<'_>],
+    ) -> Result<(Vec<Written>, Marks), Trouble> {
+        let mut written = vec![Written::Yes; facts.len()];
+        let mut marks = self.marks;
+        self.connection.batch("BEGIN")?;
+        if let Some(instant) = self.forget_ahead_of {
+            self.connection.pipeline(&[forget_ahead_of(instant)])?;
+        }
+        for place in 0..facts.len() {
+            if written[place] == Written::Yes {
+                let recorded = self.record_one(facts, place, marks.newest)?;
+                match recorded {
+                    Written::Yes => marks.take(facts[place].fact),
+                    Written::KeyIsKnown => mark_known(facts, &[place], &mut written),
+                    Written::Refused { .. } => written[place] = recorded,
+                }
+            }
+        }
+        self.connection.pipeline(&[note(marks)])?;
+        self.connection.batch("COMMIT")?;
+        Ok((written, marks))
+    }
+
+    fn record_one(
+        &self,
+        facts: &[Stated<'_>],
+        place: usize,
+        newest: Option<Timestamp>,
+    ) -> Result<Written, Trouble> {
+        let Stated { fact, told } = facts[place];
+        self.connection.batch("SAVEPOINT apart")?;
+        for wave in waves([(place, fact)].into_iter()) {
+            for (kind, _) in wave.kinds {
+                let rows = match self
+                    .connection
+                    .pipeline(&statements::of(kind, &[fact], newest))
+                {
+                    Ok(rows) => rows,
+                    Err(trouble) if trouble.is_for_content() => {
+                        self.connection.batch("ROLLBACK TO apart")?;
+                        return Ok(Written::Refused {
+                            cause: trouble.to_string(),
+                        });
+                    }
+                    Err(trouble) => return Err(trouble),
+                };
+                let gives_keys = matches!(kind, Kind::WrittenAhead | Kind::Reopened);
+                if gives_keys && rows[0].is_empty() && !told {
+                    return Ok(Written::KeyIsKnown);
+                }
+            }
+        }
+        self.connection.batch("RELEASE apart")?;
+        Ok(Written::Yes)
+    }
+}
+
+enum Tried {
+    Committed(Marks),
+    /// Committed; these found their key known, and nothing else was stated about it.
+    CommittedButKnown(Vec<usize>, Marks),
+    /// Taken back: these found their key known, and more was stated about it.
+    Known(Vec<usize>),
+}
+
+/// The key of the fact at each place is known: the same is said of all further facts about it.
+fn mark_known(facts: &[Stated<'_>], places: &[usize], written: &mut [Written]) {
+    let mut first = HashMap::<&IdempotencyKey, usize>::new();
+    for &place in places {
+        if let Some(key) = facts[place].fact.key() {
+            let known = first.entry(key).or_insert(place);
+            *known = place.min(*known);
+        }
+    }
+    for (place, Stated { fact, told }) in facts.iter().enumerate() {
+        let known = fact.key().and_then(|key| first.get(key));
+        if known.is_some_and(|known| *known <= place) && !told {
+            written[place] = Written::KeyIsKnown;
+        }
+    }
+}
+
+/// Whether more is stated about what is written ahead at one of these places.
+fn has_dependents<'a>(facts: &[Stated<'_>], places: impl Iterator<Item = &'a usize>) -> bool {
+    let keys = places.filter_map(|place| facts[*place].fact.key());
+    let mut stated = HashMap::<&IdempotencyKey, usize>::new();
+    for key in facts.iter().filter_map(|stated| stated.fact.key()) {
+        *stated.entry(key).or_default() += 1;
+    }
+    keys.into_iter().any(|key| stated[key] > 1)
+}
+
+fn plain(sql: &str) -> Call<'_> {
+    Call {
+        sql,
+        params: Vec::new(),
+    }
+}
+
+/// What was written ahead and never tried is, before its time comes, written ahead again.
+fn forget_ahead_of<'a>(instant: i64) -> Call<'a> {
+    Call {
+        sql: "DELETE FROM deliveries
+              WHERE verdict IS NULL AND scheduled_at > $1 AND attempts = 0 AND NOT outcome_unknown",
+        params: vec![Box::new(instant)],
+    }
+}
+
+fn note<'a>(marks: Marks) -> Call<'a> {
+    let number = |at: Option<Timestamp>| at.map(|at| At(at).number());
+    Call {
+        sql: "UPDATE marks SET settled_until = $1, newest = $2",
+        params: vec![
+            Box::new(number(marks.settled_until)),
+            Box::new(number(marks.newest)),
+        ],
+    }
+}
