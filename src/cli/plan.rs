@@ -107,8 +107,11 @@ pub(super) async fn run(
     workplace: &Workplace,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&workplace.settings().control_socket)?;
+    let settings = workplace.settings();
+    let client = Client::new(&settings.control_socket)?;
     let plan = match client.get::<InForce>("/in-force").await {
+        // A daemon among several has a part alone.
+        _ if settings.database.is_some() => against_the_ledger(workplace)?,
         Ok(in_force) => against_the_daemon(&in_force, workplace)?,
         Err(AskError::Nobody(_)) => against_the_ledger(workplace)?,
         Err(error) => return Err(error.into()),

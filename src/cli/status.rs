@@ -59,6 +59,21 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
     for what in &status.attention {
         writeln!(out, "{on}attention:{off} {what}")?;
     }
+    for node in &status.nodes {
+        writeln!(
+            out,
+            "node {} on {}{}: triggerd {}, {}, clock {:+.2} s",
+            node.node,
+            node.host,
+            if node.this { " (this one)" } else { "" },
+            node.version,
+            counted(
+                usize::try_from(node.schedules).unwrap_or(usize::MAX),
+                "schedule"
+            ),
+            node.clock_offset_ms as f64 / 1000.0,
+        )?;
+    }
     for pause in &status.pauses {
         write!(
             out,
@@ -105,6 +120,12 @@ fn print(status: &Status, out: &mut dyn Write) -> anyhow::Result<()> {
             next(schedule),
         );
         writeln!(out, "{}", line.trim_end())?;
+    }
+    for elsewhere in &status.elsewhere {
+        match elsewhere.node {
+            Some(node) => writeln!(out, "{}  on node {node}", elsewhere.schedule)?,
+            None => writeln!(out, "{}  on its way to a node", elsewhere.schedule)?,
+        }
     }
     Ok(())
 }

@@ -102,6 +102,8 @@ impl Counts {
             | Fact::InForce { .. }
             | Fact::Paused { .. }
             | Fact::Resumed { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => {}
         }

@@ -14,9 +14,11 @@ use crate::clock::{Boottime, Clock, Moment, Wake};
 use crate::daemon::changes::Changes;
 use crate::daemon::counts::Counts;
 use crate::daemon::event::{Answered, Event, Loaded, Standing, Triggered};
+use crate::daemon::share::Share;
 use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
 use crate::failpoint;
+use crate::ledger::cluster::News;
 use crate::ledger::{self, CloseError, Ledger, Receipt};
 use crate::plan::agenda::{Action, Agenda, LookUp};
 use crate::plan::alert::{self, Subject};
@@ -26,7 +28,7 @@ use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
 use crate::plan::pause::Scope;
 use crate::plan::run::Run;
-use crate::schedule::{Schedule, TriggerId, defaults};
+use crate::schedule::{Schedule, ScheduleId, TriggerId, defaults};
 use crate::telemetry::{self, Tally, Telemetry};
 
 /// How long calls in flight may take to end once the daemon is asked to stop.
@@ -71,6 +73,8 @@ pub struct Engine<C, A> {
     counts: Arc<Counts>,
     changes: Changes,
     ledger_in_memory: bool,
+    /// Where several nodes share the ledger.
+    share: Option<Share>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +102,13 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             counts: Arc::default(),
             changes: Changes::default(),
             ledger_in_memory: false,
+            share: None,
         }
+    }
+
+    /// From here on it fires what is its own alone.
+    pub fn share_with_others(&mut self, share: Option<Share>) {
+        self.share = share;
     }
 
     /// Where events are sent to.
@@ -112,7 +122,12 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
     }
 
     /// Puts what was loaded into force; the first call takes up what the process before left.
-    pub fn put_into_force(&mut self, loaded: Loaded) {
+    pub fn put_into_force(&mut self, mut loaded: Loaded) {
+        if let Some(share) = &mut self.share {
+            let (own, holdings) = share.load(loaded);
+            self.world.ledger.hold(holdings);
+            loaded = own;
+        }
         let mut facts = Vec::new();
         for (schedule, source) in loaded.sources {
             facts.push(Fact::InForce { schedule, source });
@@ -120,6 +135,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         self.record(facts);
         let actions = self.agenda.change(loaded.changes, self.world.clock.now());
         self.perform(actions);
+        self.leave();
     }
 
     /// Fires until it is told to stop; then lets calls in flight end and leaves the rest in the ledger.
@@ -256,6 +272,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     } = answered;
                     let actions = self.agenda.answered(&key, sent_at, latency, answer, now);
                     self.perform(actions);
+                    self.leave();
                 }
             }
             Event::Probed { token, works } => {
@@ -275,7 +292,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 self.perform(actions);
             }
             Event::Trigger { schedule, reply } => {
-                let schedule = self.agenda.schedule(&schedule).cloned();
+                let schedule = self.loaded(&schedule).cloned();
                 let triggered = schedule.map(|schedule| self.trigger(&schedule));
                 // Whoever asked may have gone meanwhile; the delivery stands all the same.
                 let _ = reply.send(triggered);
@@ -285,9 +302,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 pause,
                 reply,
             } => {
-                let known = scope
-                    .schedule()
-                    .is_none_or(|id| self.agenda.schedule(id).is_some());
+                let known = scope.schedule().is_none_or(|id| self.loaded(id).is_some());
                 if known {
                     self.confirming
                         .entry(scope.clone())
@@ -311,7 +326,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             Event::Redeliver { ended, reply } => {
                 let delivery = ended.delivery.clone();
                 let redelivered = self.agenda.redeliver(ended, now);
-                let in_force = self.agenda.schedule(&delivery.occurrence.schedule);
+                let in_force = self.loaded(&delivery.occurrence.schedule);
                 let run_within = in_force.map_or(defaults::OVERLAP.stuck_after, |schedule| {
                     schedule.policies.run_within()
                 });
@@ -324,14 +339,92 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                     agenda: self.agenda.snapshot(now),
                     counts: self.counts.clone(),
                     ledger_in_memory: self.ledger_in_memory,
+                    nodes: self.share.as_ref().map(|share| share.nodes.clone()),
                 });
             }
             Event::LookAt { key, reply } => {
                 let _ = reply.send(self.agenda.wait_of(&key, now));
             }
-            Event::Bounded(ceilings) => self.agenda.bound(ceilings),
+            Event::Bounded(ceilings) => match &mut self.share {
+                None => self.agenda.bound(ceilings),
+                Some(share) => {
+                    share.ceilings = ceilings;
+                    self.agenda.bound(share.own_ceilings());
+                }
+            },
+            Event::Shared(news) => self.heard(news),
             Event::Summarise => std::mem::take(&mut self.tally).tell(&self.agenda),
             Event::Prune { before } => self.world.ledger.prune(before),
+        }
+    }
+
+    /// The schedule, whether or not it is this node's to fire.
+    fn loaded(&self, id: &ScheduleId) -> Option<&Arc<Schedule>> {
+        match &self.share {
+            None => self.agenda.schedule(id),
+            Some(share) => share.schedule(id),
+        }
+    }
+
+    fn heard(&mut self, news: News) {
+        let now = self.world.clock.now();
+        let Some(share) = &mut self.share else {
+            return;
+        };
+        match news {
+            News::Alone => {
+                let actions = self.agenda.change(share.alone(), now);
+                self.perform(actions);
+            }
+            News::Joined => self.agenda.lose(&share.joined()),
+            News::Taken(taken) => {
+                let claims = taken.iter().map(|it| (it.id.clone(), it.claim));
+                self.world.ledger.write_by(claims.collect());
+                let (taken, facts) = share.take(taken);
+                tracing::info!(
+                    schedules = taken.len(),
+                    "schedules taken up: they are fired here"
+                );
+                self.record(facts);
+                let actions = self.agenda.take_up(taken, now);
+                self.perform(actions);
+            }
+            News::Unwanted(ids) => share.leave(ids),
+            News::Lost(ids) => {
+                share.forget(&ids);
+                self.agenda.lose(&ids);
+            }
+            News::Pauses(pauses) => {
+                let actions = self.agenda.learn_pauses(&pauses, now);
+                self.perform(actions);
+            }
+            News::Nodes(nodes) => {
+                share.nodes = nodes;
+                self.agenda.bound(share.own_ceilings());
+            }
+        }
+        self.leave();
+        self.changes.tell();
+    }
+
+    /// Leaves to other nodes what is to be left and has nothing under way.
+    fn leave(&mut self) {
+        let now = self.world.clock.now();
+        let Some(share) = &mut self.share else {
+            return;
+        };
+        if share.leaving.is_empty() {
+            return;
+        }
+        let leaving: Vec<_> = share.leaving.iter().cloned().collect();
+        let (left, actions) = self.agenda.give_up(leaving, now);
+        share.forget(&left);
+        self.perform(actions);
+        if !left.is_empty() {
+            tracing::info!(schedules = left.len(), "schedules left to other nodes");
+            // Whoever waits for a delivery of theirs hears that its end is not told here.
+            let agenda = &self.agenda;
+            self.waiting.retain(|key, _| agenda.is_waiting_for(key));
         }
     }
 
@@ -367,7 +460,10 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         let now = self.world.clock.now();
         // Copied only while somebody still looks at what was counted before.
         let counts = Arc::make_mut(&mut self.counts);
-        for Receipt { fact, .. } in &receipts {
+        let told = receipts
+            .iter()
+            .filter(|it| it.standing != ledger::Standing::Fenced);
+        for Receipt { fact, .. } in told {
             self.tally.count(fact);
             counts.count(fact);
         }
@@ -378,12 +474,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         } in receipts
         {
             self.agenda.delivered(delivered);
-            self.world.telemetry.fact(&fact, standing);
-            self.alert(&fact, standing);
+            if standing != ledger::Standing::Fenced {
+                self.world.telemetry.fact(&fact, standing);
+                self.alert(&fact, standing);
+            }
             match (&fact, standing) {
                 (
                     Fact::WrittenAhead(delivery) | Fact::Reopened(delivery),
-                    ledger::Standing::AlreadyKnown,
+                    ledger::Standing::AlreadyKnown | ledger::Standing::Fenced,
                 ) => {
                     self.agenda.already_known(delivery);
                     // Whoever waits for it hears that nothing will come.
@@ -519,6 +617,7 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             let actions = self.agenda.told(&key, sent_at, latency, answer, now);
             self.perform(actions);
         }
+        self.leave();
     }
 
     fn next_wake(&self) -> Wake {

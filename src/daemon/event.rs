@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::api::RunAnswer;
 use crate::api::token::TokenId;
 use crate::daemon::counts::Counts;
+use crate::ledger::cluster::{News, Nodes};
 use crate::plan::agenda::{Change, Snapshot, Wait};
 use crate::plan::ceilings::Ceilings;
 use crate::plan::fact::{Ending, Source};
@@ -70,6 +71,8 @@ pub enum Event {
     },
     /// These bound the agents and all from here on.
     Bounded(Ceilings),
+    /// Something happened among the nodes that share the ledger.
+    Shared(News),
     /// What happened since the last summary is to be told.
     Summarise,
     /// What ended before this instant may leave the ledger.
@@ -100,6 +103,8 @@ pub struct Standing {
     pub counts: Arc<Counts>,
     /// The ledger can't be written, and firing goes on from memory.
     pub ledger_in_memory: bool,
+    /// Where several nodes share the ledger.
+    pub nodes: Option<Nodes>,
 }
 
 /// A delivery that was asked for.

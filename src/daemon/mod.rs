@@ -10,17 +10,22 @@ use crate::api::TriggerApi;
 use crate::api::token::Tokens;
 use crate::clock::Clock;
 use crate::http::StatusPage;
-use crate::ledger::{Ledger, LedgerError, Place, Reader};
+use crate::ledger::cluster::{News, Node};
+use crate::ledger::{Ledger, LedgerError, Place, Reader, Receipts};
 use crate::plan::agenda::Agenda;
+use crate::plan::fact::Source;
 use crate::plan::remembered::Remembered;
+use crate::schedule::ScheduleId;
 use crate::settings::Settings;
 use crate::telemetry::{self, Telemetry};
 use chores::Told;
 use control::Control;
 use engine::{Engine, EngineError, World};
+use event::Event;
 use load::Catalog;
 use office::Office;
 use reload::{Reconfigure, ReloadError, Reloader, Reread};
+use share::Share;
 use watch::{QUIET, WatchError, Watcher};
 
 pub mod alerts;
@@ -37,6 +42,7 @@ pub mod office;
 mod outbound;
 pub mod read;
 pub mod reload;
+pub mod share;
 pub mod status;
 pub mod systemd;
 mod verify;
@@ -94,7 +100,13 @@ pub async fn run<C: Clock, A: TriggerApi>(
     systemd::survive_file_size_limit().map_err(RunError::Signal)?;
     systemd::keep_memory_private();
     let now = clock.now();
-    let (ledger, remembered, receipts) = Ledger::open(&place, now.wall)?;
+    let Begun {
+        ledger,
+        remembered,
+        sources,
+        receipts,
+        news,
+    } = begin(&place, &clock)?;
     // As soon as the lock is held: whoever asks meanwhile waits until the schedules are in force. Nobody can ask
     // without it, and everything else goes on (SEMANTICS.md 20).
     let bound = match place {
@@ -104,8 +116,8 @@ pub async fn run<C: Clock, A: TriggerApi>(
     reload::look_at_tokens(&tokens, &settings.tokens, telemetry.dry_run);
 
     let mut catalog = Catalog::new(settings.schedules.clone(), settings.context.clone());
-    if place != Place::Memory {
-        recall(&mut catalog, &place, &remembered)?;
+    for (id, source) in sources {
+        catalog.remember(id, source);
     }
     let (told, changes) = mpsc::channel(64);
     let watcher = Watcher::start(
@@ -123,6 +135,9 @@ pub async fn run<C: Clock, A: TriggerApi>(
     let max_in_flight = settings.api.max_in_flight as usize;
     let mut agenda = Agenda::new(settings.namespace.clone(), max_in_flight, remembered, now);
     agenda.bound(settings.ceilings.clone());
+    let share = news
+        .is_some()
+        .then(|| Share::new(settings.ceilings.clone()));
     let alerts = alerts::start(&settings.alerts, clock.clone(), &stop);
     alerts.files(&report.problems);
     let mut engine = Engine::new(
@@ -137,7 +152,17 @@ pub async fn run<C: Clock, A: TriggerApi>(
             herald: systemd::Herald::new(),
         },
     );
+    engine.share_with_others(share);
     engine.put_into_force(in_force);
+    if let Some(mut news) = news {
+        let events = engine.events();
+        // It ends with the ledger.
+        tokio::spawn(async move {
+            while let Some(news) = news.recv().await {
+                let _ = events.send(Event::Shared(news));
+            }
+        });
+    }
     // Only now: whoever reads it may count on what falls due from here on.
     telemetry::started(&settings, catalog.schedules().count(), open_deliveries);
     let (expiries, expiring) = tokio::sync::watch::channel(settings.tokens_expire.clone());
@@ -248,12 +273,55 @@ async fn together<C: Clock, A: TriggerApi>(
     Ok(())
 }
 
-/// Schedules that were in force at the stop are in force again, until their files say otherwise.
+/// What the ledger has for a start.
+struct Begun {
+    ledger: Ledger,
+    remembered: Remembered,
+    /// Of schedules that were in force at the stop: they are in force again, until their files say
+    /// otherwise.
+    sources: Vec<(ScheduleId, Source)>,
+    receipts: Receipts,
+    /// Where several nodes share the ledger.
+    news: Option<mpsc::UnboundedReceiver<News>>,
+}
+
+fn begin<C: Clock>(place: &Place, clock: &Arc<C>) -> Result<Begun, LedgerError> {
+    if let Place::Postgres(database, folder) = place {
+        let clock = clock.clone();
+        let node = Node {
+            host: share::host(),
+            wall: Box::new(move || clock.now().wall),
+        };
+        let joined = Ledger::join(database, folder, node)?;
+        return Ok(Begun {
+            ledger: joined.ledger,
+            // What it has to look after is told by the news.
+            remembered: Remembered {
+                pauses: joined.pauses,
+                ..Remembered::default()
+            },
+            sources: joined.sources,
+            receipts: joined.receipts,
+            news: Some(joined.news),
+        });
+    }
+    let (ledger, remembered, receipts) = Ledger::open(place, clock.now().wall)?;
+    Ok(Begun {
+        sources: match place {
+            Place::Memory => Vec::new(),
+            Place::Folder(_) | Place::Postgres(..) => recall(place, &remembered)?,
+        },
+        ledger,
+        remembered,
+        receipts,
+        news: None,
+    })
+}
+
 fn recall(
-    catalog: &mut Catalog,
     place: &Place,
     remembered: &Remembered,
-) -> Result<(), LedgerError> {
+) -> Result<Vec<(ScheduleId, Source)>, LedgerError> {
     let in_force: HashSet<_> = remembered
         .schedules
         .iter()
@@ -261,13 +329,12 @@ fn recall(
         .map(|schedule| &schedule.id)
         .collect();
     if in_force.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let reader = Reader::open(place)?;
+    let mut sources = Vec::new();
     for id in in_force {
-        if let Some(source) = reader.source(id)? {
-            catalog.remember(id.clone(), source);
-        }
+        sources.extend(reader.source(id)?.map(|source| (id.clone(), source)));
     }
-    Ok(())
+    Ok(sources)
 }

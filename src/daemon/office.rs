@@ -20,7 +20,7 @@ use crate::ledger::{LedgerError, Place, Reader};
 use crate::past::when::When;
 use crate::past::why::{Answer, Case};
 use crate::plan::delivery::{Body, Delivery};
-use crate::plan::occurrence::Namespace;
+use crate::plan::occurrence::{Namespace, Origin};
 use crate::plan::redeliver::{Refused, may_redeliver};
 use crate::plan::remembered::OpenDelivery;
 use crate::render;
@@ -90,6 +90,8 @@ pub enum OfficeError {
     NoSuchDelivery(String),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error("another node looks after `{0}`: `triggerd status` says which; ask that one")]
+    Elsewhere(ScheduleId),
 }
 
 impl Office {
@@ -147,7 +149,11 @@ impl Office {
         let catalog = self.catalog.clone();
         self.read(move |ledger| {
             let problems = problems(&catalog);
-            Status::new(&standing, problems, |schedule| {
+            let owners = match (&ledger, &standing.nodes) {
+                (Some(ledger), Some(_)) => ledger.owners().unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            Status::new(&standing, problems, owners, |schedule| {
                 let past = |ledger: &Reader| {
                     Ok::<_, LedgerError>(Past {
                         last: ledger.last_verdict(schedule)?,
@@ -194,6 +200,16 @@ impl Office {
             self.now(),
         )?;
         let json = recorded.body.json.ok_or(Refused::Accepted)?;
+        let schedule = &recorded.occurrence.schedule;
+        let standing = self.standing().await?;
+        let is_here = || {
+            let mut here = standing.agenda.schedules.iter();
+            here.any(|it| it.schedule.id == *schedule)
+        };
+        if standing.nodes.is_some() && recorded.occurrence.origin == Origin::Schedule && !is_here()
+        {
+            return Err(OfficeError::Elsewhere(schedule.clone()));
+        }
         Ok(OpenDelivery {
             attempts: u32::try_from(recorded.attempts.len()).unwrap_or(u32::MAX),
             retry_at: None,

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::wire::RunStatus;
 use crate::daemon::event::Standing;
+use crate::ledger::cluster::Nodes;
 use crate::ledger::history::{Entry, RecordedDelivery};
 use crate::plan::agenda::{ScheduleNow, Snapshot};
 use crate::plan::breaker;
 use crate::plan::delivery::Verdict;
+use crate::plan::ownership::Incarnation;
 use crate::plan::pause::{Pause, Scope};
 use crate::plan::run::way_out;
+use crate::render::counted;
 use crate::schedule::ScheduleId;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,33 @@ pub struct Status {
     pub runs: Vec<RunStatusNow>,
     pub open_deliveries: usize,
     pub in_flight: usize,
+    /// That share the ledger, where several do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
+    /// Schedules that other nodes look after.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<ElsewhereStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its number, a new one at each start.
+    pub node: i64,
+    pub host: String,
+    /// Whether it is the one that is asked.
+    pub this: bool,
+    pub version: String,
+    /// Its clock less the database's.
+    pub clock_offset_ms: i64,
+    /// How many it looks after.
+    pub schedules: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ElsewhereStatus {
+    pub schedule: String,
+    /// Its number; `None` while nobody looks after it.
+    pub node: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +143,7 @@ impl Status {
     pub fn new(
         standing: &Standing,
         problems: Vec<ProblemStatus>,
+        owners: Vec<(ScheduleId, Option<Incarnation>)>,
         past: impl Fn(&ScheduleId) -> Past,
     ) -> Self {
         let agenda = &standing.agenda;
@@ -150,11 +181,20 @@ impl Status {
             pauses: agenda.pauses.iter().map(PauseStatus::new).collect(),
             open_deliveries: agenda.open_deliveries,
             in_flight: agenda.in_flight,
+            nodes: standing.nodes.iter().flat_map(NodeStatus::all).collect(),
+            elsewhere: elsewhere(standing.nodes.as_ref(), owners),
             schedules,
             problems,
             runs,
         };
         status.attention = status.attention(agenda.clock_held, standing.ledger_in_memory);
+        let disagreed = standing.nodes.as_ref().map_or(0, |it| it.disagreed.len());
+        if disagreed > 0 {
+            let what = counted(disagreed, "schedule");
+            status
+                .attention
+                .push(format!("nodes have different versions of {what}"));
+        }
         status.attention.extend(troubles);
         status
     }
@@ -172,8 +212,17 @@ impl Status {
                     .to_owned(),
             );
         }
-        if self.schedules.is_empty() {
+        if self.schedules.is_empty() && self.nodes.is_empty() {
             attention.push(NO_SCHEDULE.to_owned());
+        }
+        for node in &self.nodes {
+            if node.clock_offset_ms.unsigned_abs() >= CLOCKS_APART_MS {
+                let seconds = node.clock_offset_ms as f64 / 1000.0;
+                attention.push(format!(
+                    "the clock of node {} ({}) is {seconds:+.1} s from the database's",
+                    node.node, node.host
+                ));
+            }
         }
         for breaker in self.breakers.iter().filter(|it| it.why == REFUSED) {
             attention.push(format!(
@@ -234,6 +283,40 @@ fn trouble_of_run(delivery: &RecordedDelivery) -> Option<String> {
     let fix = way_out(&run.status, result);
     let url = delivery.conversation_url.as_deref();
     Some(with_way_out(said, fix, url))
+}
+
+/// From here on a clock that differs from the database's is worth a word.
+const CLOCKS_APART_MS: u64 = 1000;
+
+impl NodeStatus {
+    fn all(nodes: &Nodes) -> impl Iterator<Item = Self> {
+        nodes.live.iter().map(|node| Self {
+            node: node.incarnation.0,
+            host: node.host.clone(),
+            this: node.incarnation == nodes.me,
+            version: node.version.clone(),
+            clock_offset_ms: i64::try_from(node.clock_offset.as_millis()).unwrap_or(i64::MAX),
+            schedules: node.schedules,
+        })
+    }
+}
+
+fn elsewhere(
+    nodes: Option<&Nodes>,
+    owners: Vec<(ScheduleId, Option<Incarnation>)>,
+) -> Vec<ElsewhereStatus> {
+    let Some(nodes) = nodes else {
+        return Vec::new();
+    };
+    let others = owners
+        .into_iter()
+        .filter(|(_, owner)| *owner != Some(nodes.me));
+    others
+        .map(|(schedule, owner)| ElsewhereStatus {
+            schedule: schedule.to_string(),
+            node: owner.map(|it| it.0),
+        })
+        .collect()
 }
 
 impl ScheduleStatus {

@@ -24,7 +24,7 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> Result<String, (Sta
         Err(unwell) => vec![unwell.to_string()],
         Ok((standing, files)) => {
             // It does its work all the same.
-            if standing.agenda.schedules.is_empty() {
+            if standing.agenda.schedules.is_empty() && standing.nodes.is_none() {
                 ready = format!("{ready}{NO_SCHEDULE}\n");
             }
             let folder = files.unreadable;
@@ -103,6 +103,7 @@ mod tests {
             },
             counts: Arc::default(),
             ledger_in_memory: false,
+            nodes: None,
         }
     }
 

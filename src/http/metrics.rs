@@ -14,6 +14,7 @@ use super::desk::{Desk, Looked, Unwell};
 use crate::daemon::counts::{Count, Lateness, RUN_ENDS};
 use crate::daemon::event::Standing;
 use crate::daemon::office::Files;
+use crate::ledger::cluster::{LiveNode, Nodes};
 use crate::plan::delivery::Skip;
 use crate::schedule::{Schedule, ScheduleId};
 
@@ -187,6 +188,7 @@ fn of_the_daemon(out: &mut Out, standing: &Standing, files: &Files) {
         out.family(name, "gauge", help);
         out.line(name, &[], value);
     }
+    of_nodes(out, standing.nodes.as_ref());
     let name = "triggerd_file_problems";
     out.family(name, "gauge", "Problems of schedule files, by severity.");
     out.line(name, &[("severity", &"error")], files.errors);
@@ -211,6 +213,41 @@ fn of_the_daemon(out: &mut Out, standing: &Standing, files: &Files) {
     for (scope, _) in agenda.pauses.iter() {
         out.line(name, &[("schedule", &scope.word())], 1);
     }
+}
+
+/// Of those that share the ledger, where several do.
+fn of_nodes(out: &mut Out, nodes: Option<&Nodes>) {
+    let Some(nodes) = nodes else {
+        return;
+    };
+    type Value = fn(&LiveNode) -> f64;
+    let gauges: [(&str, &str, Value); 2] = [
+        (
+            "triggerd_node_schedules",
+            "Schedules that a node looks after, of those that are there.",
+            |node| node.schedules as f64,
+        ),
+        (
+            "triggerd_node_clock_offset_seconds",
+            "A node's clock less the database's.",
+            |node| node.clock_offset.as_secs_f64(),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.family(name, "gauge", help);
+        for node in &nodes.live {
+            let labels: [(&str, &dyn Display); 3] = [
+                ("node", &node.incarnation.0),
+                ("host", &node.host),
+                ("version", &node.version),
+            ];
+            out.line(name, &labels, value(node));
+        }
+    }
+    let name = "triggerd_node_disagreed_schedules";
+    let help = "Schedules of which another node has another version.";
+    out.family(name, "gauge", help);
+    out.line(name, &[], nodes.disagreed.len());
 }
 
 fn of_runs(out: &mut Out, standing: &Standing) {

@@ -62,6 +62,8 @@ impl dyn Ask + '_ {
 pub(super) enum Param<'a> {
     Number(i64),
     Text(Option<&'a str>),
+    /// For `= ANY`, which PostgreSQL alone knows.
+    Names(&'a [&'a str]),
 }
 
 impl From<i64> for Param<'_> {

@@ -10,10 +10,13 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::plan::fact::Fact;
+use crate::plan::fact::{Fact, Source};
+use crate::plan::pause::Pauses;
 use crate::plan::remembered::{Delivered, Remembered};
+use crate::schedule::ScheduleId;
 
 mod ask;
+pub mod cluster;
 mod error;
 pub mod history;
 mod lock;
@@ -32,6 +35,7 @@ pub use lock::StateLock;
 pub use postgres::{BadAddress, Database, Password};
 pub use reader::Reader;
 
+use cluster::{Claim, Holding, News, Node};
 use postgres::Postgres;
 use sqlite::Sqlite;
 use store::Store;
@@ -78,6 +82,18 @@ pub enum Standing {
     /// The occurrence has a delivery already: nothing was written, neither for this fact nor for
     /// later ones of the same batch about it.
     AlreadyKnown,
+    /// Another node looks after the schedule by now, and the fact is left out.
+    Fenced,
+}
+
+/// What a node begins with.
+pub struct Joined {
+    pub ledger: Ledger,
+    pub pauses: Pauses,
+    /// What the daemon before had loaded, by the last good versions.
+    pub sources: Vec<(ScheduleId, Source)>,
+    pub receipts: Receipts,
+    pub news: UnboundedReceiver<News>,
 }
 
 /// What has been taken, in the order in which it was stated.
@@ -114,9 +130,44 @@ impl Ledger {
             Place::Memory => (None, Box::new(Sqlite::in_memory())),
         };
         let remembered = store.remember(now)?;
+        let (ledger, receipts, _) = Self::begin(lock, store);
+        Ok((ledger, remembered, receipts))
+    }
+
+    /// Joins the nodes that share a database: what is paused, what the daemon before had loaded, and
+    /// where receipts and news arrive. A database that can't be reached is told of by the news.
+    ///
+    /// # Errors
+    /// If another daemon has the state folder, or the database is none that this version can use.
+    pub fn join(
+        database: &Arc<Database>,
+        folder: &Path,
+        node: Node,
+    ) -> Result<Joined, LedgerError> {
+        let lock = StateLock::acquire(folder)?;
+        let (store, begun) = Postgres::join(database, folder, node)?;
+        let (ledger, receipts, news) = Self::begin(Some(lock), Box::new(store));
+        Ok(Joined {
+            ledger,
+            pauses: begun.pauses,
+            sources: begun.sources,
+            receipts,
+            news,
+        })
+    }
+
+    fn begin(
+        lock: Option<StateLock>,
+        mut store: Box<dyn Store>,
+    ) -> (
+        Self,
+        UnboundedReceiver<Vec<Receipt>>,
+        UnboundedReceiver<News>,
+    ) {
         let first_write = store.record(&[]);
         let (receipts, arriving) = unbounded_channel();
-        let mut writer = Writer::new(store, receipts);
+        let (news, heard) = unbounded_channel();
+        let mut writer = Writer::new(store, receipts, news);
         if let Err(refusal) = first_write {
             writer.keep(refusal);
         }
@@ -131,7 +182,7 @@ impl Ledger {
         let ledger = Self {
             writer: Some((sender, thread)),
         };
-        Ok((ledger, remembered, arriving))
+        (ledger, arriving, heard)
     }
 
     /// Never blocks. Facts are written in the order in which they are appended, those of one call
@@ -146,12 +197,23 @@ impl Ledger {
         self.command(Command::Prune { before });
     }
 
+    /// Where nodes share the ledger: what this one has loaded is, or is no more, there to be looked
+    /// after.
+    pub fn hold(&self, holdings: Vec<Holding>) {
+        self.command(Command::Hold(holdings));
+    }
+
+    /// What is appended from here on of these schedules is written by these claims.
+    pub fn write_by(&self, claims: Vec<(ScheduleId, Claim)>) {
+        self.command(Command::WriteBy(claims));
+    }
+
     /// Writes what waits and ends the thread.
     ///
     /// # Errors
     /// If something could not be written.
     pub fn close(mut self) -> Result<(), CloseError> {
-        self.join()
+        self.end()
     }
 
     fn command(&self, command: Command) {
@@ -161,7 +223,7 @@ impl Ledger {
         }
     }
 
-    fn join(&mut self) -> Result<(), CloseError> {
+    fn end(&mut self) -> Result<(), CloseError> {
         match self.writer.take() {
             Some((commands, thread)) => {
                 drop(commands);
@@ -174,7 +236,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if let Err(error) = self.join() {
+        if let Err(error) = self.end() {
             tracing::error!("{error}");
         }
     }

@@ -11,6 +11,7 @@ use super::history::{
 use super::values::{At, Count, Length, Text, verdict};
 use super::{LedgerError, Place, postgres, rows, sqlite};
 use crate::plan::fact::{Skipped, Source};
+use crate::plan::ownership::Incarnation;
 use crate::schedule::ScheduleId;
 
 /// A view of the ledger at a place, whether a daemon writes to it or not.
@@ -218,6 +219,25 @@ impl Reader {
                 "SELECT name FROM schedules WHERE in_force ORDER BY name",
                 &[],
                 |row| Ok(row.get::<Text<_>>("name")?.0),
+            )
+        })
+    }
+
+    /// The schedules in force by name, each with the node that looks after it: of a ledger that
+    /// several share.
+    ///
+    /// # Errors
+    /// If it can't be reached.
+    pub fn owners(&self) -> Result<Vec<(ScheduleId, Option<Incarnation>)>, LedgerError> {
+        self.read(|| {
+            self.store().all(
+                "SELECT s.name, o.incarnation FROM schedules s JOIN owners o ON o.schedule = s.name
+                 WHERE s.in_force ORDER BY s.name",
+                &[],
+                |row| {
+                    let owner = row.get::<Option<i64>>("incarnation")?;
+                    Ok((row.get::<Text<_>>("name")?.0, owner.map(Incarnation)))
+                },
             )
         })
     }

@@ -2,13 +2,16 @@
 //! It knows no SQL; `sqlite` and `postgres` are the two that there are.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::LedgerError;
+use super::cluster::{Claim, Holding, News};
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::remembered::{Delivered, Remembered};
+use crate::schedule::ScheduleId;
 
 pub(super) trait Store: Send {
     /// What was written ahead of `now` and never tried is left out, and forgotten with the next
@@ -37,6 +40,22 @@ pub(super) trait Store: Send {
     /// The last call.
     fn close(&mut self);
 
+    /// When it has something to do by itself, as one of several nodes.
+    fn next_turn(&self) -> Option<Instant> {
+        None
+    }
+
+    /// What that brought.
+    fn turn(&mut self) -> Result<Vec<News>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    /// What this node has loaded is, or is no more, there to be looked after.
+    fn hold(&mut self, _holdings: Vec<Holding>) {}
+
+    /// From here on facts of these schedules are written by these claims.
+    fn write_by(&mut self, _claims: Vec<(ScheduleId, Claim)>) {}
+
     /// Has the disk refuse to take more, or lets it be.
     #[cfg(test)]
     fn refuse_growth(&mut self, refuse: bool);
@@ -61,6 +80,8 @@ pub(super) enum Written {
     Refused {
         cause: String,
     },
+    /// Another node looks after the schedule by now: nothing was written.
+    Fenced,
 }
 
 /// Why nothing could be written just now.

@@ -539,7 +539,7 @@ fn what_was_written_ahead_in_vain_fires_though_the_disk_refuses_to_forget_it() {
     assert_eq!(store.remember(at("07:30:00")).unwrap().open, []);
     store.refuse_growth(true);
     let (sender, mut receipts) = unbounded_channel();
-    let mut writer = Writer::new(store, sender);
+    let mut writer = Writer::new(store, sender, unbounded_channel().0);
     let again = Arc::new(Delivery {
         body: Body::new("x".repeat(1 << 20)),
         ..(*delivery(8)).clone()
@@ -658,7 +658,7 @@ fn what_a_full_disk_kept_waiting_is_written_around_a_refused_fact() {
     let mut store = state.store();
     store.refuse_growth(true);
     let (sender, mut receipts) = unbounded_channel();
-    let mut writer = Writer::new(store, sender);
+    let mut writer = Writer::new(store, sender, unbounded_channel().0);
     let big = Arc::new(Delivery {
         body: Body::new("x".repeat(1 << 20)),
         ..(*delivery(9)).clone()

@@ -4,16 +4,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::cluster::{Claim, Holding, News};
 use super::error::CloseError;
 use super::store::{Pruned, Refusal, Stated, Store, Written};
 use super::{Receipt, Standing};
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
+use crate::schedule::ScheduleId;
 
 /// How often what was refused is tried again while nothing else comes.
 const RETRY_EVERY: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 5000 });
@@ -27,6 +29,8 @@ pub(super) enum Command {
     Prune {
         before: Timestamp,
     },
+    Hold(Vec<Holding>),
+    WriteBy(Vec<(ScheduleId, Claim)>),
     #[cfg(test)]
     Hook(Hook),
 }
@@ -37,6 +41,7 @@ pub(super) type Hook = Box<dyn FnOnce(&mut dyn Store) + Send>;
 pub(super) struct Writer {
     store: Box<dyn Store>,
     receipts: UnboundedSender<Vec<Receipt>>,
+    news: UnboundedSender<News>,
     /// In the order in which they were stated; empty while all goes well.
     queue: VecDeque<Batch>,
     /// Why the front of the queue could not be written, once that was said.
@@ -61,10 +66,15 @@ struct Trouble {
 }
 
 impl Writer {
-    pub(super) fn new(store: Box<dyn Store>, receipts: UnboundedSender<Vec<Receipt>>) -> Self {
+    pub(super) fn new(
+        store: Box<dyn Store>,
+        receipts: UnboundedSender<Vec<Receipt>>,
+        news: UnboundedSender<News>,
+    ) -> Self {
         Self {
             store,
             receipts,
+            news,
             queue: VecDeque::new(),
             trouble: None,
             pruning: None,
@@ -81,6 +91,7 @@ impl Writer {
                 self.take(command);
             }
             self.save();
+            self.turn();
             self.prune_a_little();
         }
         self.close()
@@ -95,8 +106,18 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => Wake::Stop,
             };
         }
-        if self.trouble.is_some() {
-            return match commands.recv_timeout(RETRY_EVERY) {
+        let until_turn = self
+            .store
+            .next_turn()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let at_most = match (&self.trouble, until_turn) {
+            // A node is to be there again before others take over from it.
+            (Some(_), Some(_)) => Some(RETRY_EVERY / 10),
+            (Some(_), None) => Some(RETRY_EVERY),
+            (None, until_turn) => until_turn,
+        };
+        if let Some(at_most) = at_most {
+            return match commands.recv_timeout(at_most) {
                 Ok(command) => Wake::Go(Some(command)),
                 Err(RecvTimeoutError::Timeout) => Wake::Go(None),
                 Err(RecvTimeoutError::Disconnected) => Wake::Stop,
@@ -110,6 +131,12 @@ impl Writer {
     pub(super) fn take(&mut self, command: Command) {
         match command {
             Command::Append(facts) => self.queue.push_back(Batch { facts, told: false }),
+            Command::Hold(holdings) => self.store.hold(holdings),
+            Command::WriteBy(claims) => {
+                // What was stated before is written by the claims of before.
+                self.save();
+                self.store.write_by(claims);
+            }
             Command::Prune { before } => self.pruning = Some((before, Pruned::NOTHING)),
             #[cfg(test)]
             Command::Hook(hook) => hook(self.store.as_mut()),
@@ -192,6 +219,26 @@ impl Writer {
         if !receipts.is_empty() {
             // Whoever has gone needs none.
             let _ = self.receipts.send(receipts);
+        }
+    }
+
+    /// As one of several nodes, if it is time.
+    fn turn(&mut self) {
+        let is_time = self
+            .store
+            .next_turn()
+            .is_some_and(|at| at <= Instant::now());
+        if !is_time {
+            return;
+        }
+        match self.store.turn() {
+            Ok(news) => {
+                for news in news {
+                    // Whoever has gone needs none.
+                    let _ = self.news.send(news);
+                }
+            }
+            Err(refusal) => self.keep(refusal),
         }
     }
 
@@ -294,6 +341,7 @@ fn write_front(store: &mut dyn Store, queue: &VecDeque<Batch>) -> Result<Front, 
         let standing = match written {
             Written::Yes => Standing::Durable,
             Written::KeyIsKnown => Standing::AlreadyKnown,
+            Written::Fenced => Standing::Fenced,
             Written::Refused { cause } => {
                 front.refused.push(RefusedFact {
                     what: fact.word(),

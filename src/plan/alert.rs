@@ -148,6 +148,8 @@ impl Sign {
             | Fact::InForce { .. }
             | Fact::Paused { .. }
             | Fact::Resumed { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => vec![],
         }

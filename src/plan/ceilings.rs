@@ -14,6 +14,26 @@ pub struct Ceilings {
     pub agents: BTreeMap<TriggerId, Limits>,
 }
 
+impl Ceilings {
+    /// The part of one of several daemons that share them: the parts of all are the whole.
+    pub fn share(&self, place: usize, of: usize) -> Self {
+        let (place, of) = (place as u32, of as u32);
+        let part = |limit: u32| limit / of + u32::from(place < limit % of);
+        let limits = |limits: &Limits| Limits {
+            per_day: limits.per_day.map(part),
+            per_hour: limits.per_hour.map(part),
+        };
+        Self {
+            daemon: limits(&self.daemon),
+            agents: self
+                .agents
+                .iter()
+                .map(|(agent, of_agent)| (agent.clone(), limits(of_agent)))
+                .collect(),
+        }
+    }
+}
+
 /// Whose limit it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Bounded {

@@ -54,7 +54,15 @@ pub enum Fact {
         at: Timestamp,
         how: Resumed,
     },
-    /// Every occurrence of every schedule up to this instant has been dealt with.
+    /// This node looks after the schedule, and has dealt with it as far as with all others.
+    TakenUp { schedule: ScheduleId },
+    /// This node leaves the schedule to another one, dealt with up to this instant.
+    GivenUp {
+        schedule: ScheduleId,
+        settled_until: Timestamp,
+    },
+    /// Every occurrence of every schedule that this node looks after has been dealt with up to this
+    /// instant.
     SettledUntil(Timestamp),
     /// The clock stepped back: what was skipped after `to` comes again, and gets its verdict then
     /// (SEMANTICS.md 18).
@@ -142,6 +150,8 @@ impl Fact {
             Fact::InForce { .. } => "in_force",
             Fact::Paused { .. } => "paused",
             Fact::Resumed { .. } => "resumed",
+            Fact::TakenUp { .. } => "taken_up",
+            Fact::GivenUp { .. } => "given_up",
             Fact::SettledUntil(_) => "settled_until",
             Fact::Rewound { .. } => "rewound",
         }
@@ -162,6 +172,8 @@ impl Fact {
             | Fact::InForce { .. }
             | Fact::Paused { .. }
             | Fact::Resumed { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => None,
         }

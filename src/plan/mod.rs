@@ -14,6 +14,7 @@ pub mod jitter;
 pub mod limits;
 pub mod occurrence;
 pub mod outcome;
+pub mod ownership;
 pub mod pause;
 pub mod redeliver;
 pub mod remembered;

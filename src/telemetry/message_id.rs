@@ -2,7 +2,7 @@
 //! id never changes and is never given to another kind; systemd/triggerd.catalog explains each.
 
 /// How the message begins, and its id.
-pub const MESSAGE_IDS: [(&str, &str); 37] = [
+pub const MESSAGE_IDS: [(&str, &str); 41] = [
     ("trigger accepted", "c7f18965e8cc4dd4a685b83b129d1f2d"),
     ("attempt failed", "2b8bc92f3a174dc184edc271dee6e600"),
     (
@@ -99,6 +99,19 @@ pub const MESSAGE_IDS: [(&str, &str); 37] = [
     (
         "the clock was set far ahead",
         "58b90f04083d43b99ecfc927df43425e",
+    ),
+    ("the lease had lapsed", "78fdbc9a4a154fe58bca02e00826d54b"),
+    (
+        "another node looks after these schedules",
+        "d693775c50814b2c93010517ba85cc2b",
+    ),
+    (
+        "nodes have different versions",
+        "d0f3d77299a04e1f9f151ba83797a046",
+    ),
+    (
+        "what is paused can't be kept here",
+        "2b3bfea9afac44bcafe308fb9ee1af73",
     ),
 ];
 

@@ -73,6 +73,8 @@ impl Telemetry {
             | Fact::Began { .. }
             | Fact::Ceased { .. }
             | Fact::InForce { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => {}
         }
@@ -385,6 +387,8 @@ impl Tally {
             | Fact::InForce { .. }
             | Fact::Paused { .. }
             | Fact::Resumed { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. }
             | Fact::SettledUntil(_)
             | Fact::Rewound { .. } => {}
         }

@@ -292,7 +292,7 @@ pub(super) fn refuse(error: &OfficeError) -> Response {
     let status = match error {
         OfficeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         OfficeError::NoSuchDelivery(_) => StatusCode::NOT_FOUND,
-        OfficeError::Refused(_) => StatusCode::CONFLICT,
+        OfficeError::Refused(_) | OfficeError::Elsewhere(_) => StatusCode::CONFLICT,
         OfficeError::NoLedger | OfficeError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let error = error.to_string();

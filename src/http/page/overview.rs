@@ -10,7 +10,7 @@ use super::timeline::Timeline;
 use super::when::When;
 use super::{Wanted, render};
 use crate::daemon::status::{
-    BreakerStatus, LastStatus, PauseStatus, ProblemStatus, RunStatusNow, ScheduleStatus,
+    BreakerStatus, LastStatus, NodeStatus, PauseStatus, ProblemStatus, RunStatusNow, ScheduleStatus,
 };
 use crate::http::desk::Seen;
 use crate::ledger::{LedgerError, Reader};
@@ -47,6 +47,8 @@ struct View<'a> {
     pauses: Vec<Pause<'a>>,
     runs: Vec<Run<'a>>,
     more_runs: usize,
+    nodes: &'a [NodeStatus],
+    elsewhere: usize,
 }
 
 #[derive(Serialize)]
@@ -151,6 +153,8 @@ pub(super) fn text(
         pauses: status.pauses.iter().map(|it| pause(it, seen)).collect(),
         runs: status.runs[..runs].iter().map(|it| run(it, seen)).collect(),
         more_runs,
+        nodes: &status.nodes,
+        elsewhere: status.elsewhere.len(),
     };
     Ok(render("overview", "triggerd", seen.looked.change, &view))
 }

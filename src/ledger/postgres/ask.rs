@@ -88,6 +88,7 @@ impl Ask for Asking<'_> {
             .map(|param| match param {
                 Param::Number(number) => number as _,
                 Param::Text(text) => text as _,
+                Param::Names(names) => names as _,
             })
             .collect();
         let rows = self.connection.query(&query.replace('?', "$"), &params)?;

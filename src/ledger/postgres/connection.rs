@@ -1,6 +1,7 @@
 //! One connection, used by a thread that waits for it.
 //! It knows no table, and of SQL only what makes a session.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::Future;
@@ -20,14 +21,14 @@ use super::database::Database;
 use super::trouble::Trouble;
 
 /// How long an answer is waited for: past it the database counts as away.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A daemon that was stopped in the middle of a transaction is to hold nobody up, and what is told
 /// to be durable is to be.
 const SESSION: &str = "
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '5s';
-    SET statement_timeout = '9s';
+    SET statement_timeout = '4500ms';
     SET default_transaction_isolation = 'read committed'";
 
 pub(super) struct Connection {
@@ -40,8 +41,17 @@ pub(super) type Connecting = JoinHandle<Result<Connection, Trouble>>;
 
 /// A statement with its parameters, on its way.
 pub(super) struct Call<'a> {
-    pub(super) sql: &'a str,
-    pub(super) params: Vec<Box<dyn ToSql + Sync + 'a>>,
+    sql: Cow<'a, str>,
+    params: Vec<Column<'a>>,
+}
+
+pub(super) type Column<'a> = Box<dyn ToSql + Sync + 'a>;
+
+pub(super) fn call<'a>(sql: impl Into<Cow<'a, str>>, params: Vec<Column<'a>>) -> Call<'a> {
+    Call {
+        sql: sql.into(),
+        params,
+    }
 }
 
 impl Connection {
@@ -90,7 +100,7 @@ impl Connection {
     /// All of them in one round trip, whatever becomes of the single one: the rows of each, or what
     /// went wrong first.
     pub(super) fn pipeline(&self, calls: &[Call<'_>]) -> Result<Vec<Vec<Row>>, Trouble> {
-        let prepared = calls.iter().map(|call| self.prepared(call.sql));
+        let prepared = calls.iter().map(|call| self.prepared(&call.sql));
         let prepared: Vec<_> = prepared.collect::<Result<_, _>>()?;
         let answers = calls.iter().zip(&prepared).map(|(call, statement)| {
             let params: Vec<_> = call.params.iter().map(|it| &**it as _).collect();

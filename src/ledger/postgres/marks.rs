@@ -33,7 +33,11 @@ impl Marks {
                 self.newest = Some(*to);
                 return;
             }
-            Fact::WrittenAhead(_) | Fact::Withdrawn(_) | Fact::InForce { .. } => return,
+            Fact::WrittenAhead(_)
+            | Fact::Withdrawn(_)
+            | Fact::InForce { .. }
+            | Fact::TakenUp { .. }
+            | Fact::GivenUp { .. } => return,
         };
         self.newest = self.newest.max(Some(at));
     }

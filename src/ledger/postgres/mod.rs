@@ -3,24 +3,36 @@
 //! It knows no queue: each call is one transaction.
 
 use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::ask::{Ask, AskError};
+use super::cluster::{Claim, Holding, News, Node};
 use super::store::{Pruned, Refusal, Stated, Store, Written};
 use super::values::At;
 use super::{LedgerError, remember};
+use crate::plan::fact::{Fact, Source};
 use crate::plan::occurrence::IdempotencyKey;
+use crate::plan::pause::Pauses;
 use crate::plan::remembered::{Delivered, Remembered};
+use crate::schedule::ScheduleId;
 use connection::{Connecting, Connection};
+use fence::Claims;
+use folder::NodeFolder;
 use marks::Marks;
-use record::Recorder;
+use member::Member;
+use record::{Done, Recorder};
 
 mod ask;
 mod connection;
 mod database;
+mod fence;
+mod folder;
 mod marks;
+mod member;
 mod prune;
 mod record;
 mod schema;
@@ -34,14 +46,25 @@ pub use database::{BadAddress, Database, Password};
 pub(super) use trouble::Trouble;
 
 /// How long after a try to connect the next one is made.
-const AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 3000 });
+const AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 2000 });
 
 pub(super) struct Postgres {
-    database: Database,
+    database: Arc<Database>,
     way: Way,
+    /// The tables are known to be there, as this version needs them.
+    is_prepared: bool,
     marks: Marks,
     /// What was written ahead of this instant is to be forgotten with the next thing that is written.
     forget_ahead_of: Option<Timestamp>,
+    /// `None` for a writer that looks after no schedule.
+    among: Option<Among>,
+}
+
+/// What makes it one of several nodes.
+struct Among {
+    member: Member,
+    claims: Claims,
+    folder: NodeFolder,
 }
 
 /// How the database is reached.
@@ -53,19 +76,80 @@ enum Way {
     Lost(Instant, Refusal),
 }
 
+/// What a node finds when it begins.
+pub(super) struct Begun {
+    pub(super) pauses: Pauses,
+    /// What the daemon before it had loaded, by the last good versions.
+    pub(super) sources: Vec<(ScheduleId, Source)>,
+}
+
 impl Postgres {
     /// Connects, and brings the tables up to date or makes them.
-    pub(super) fn open(database: &Database) -> Result<Self, LedgerError> {
-        let connection =
-            Connection::open(database).map_err(|trouble| schema::unreadable(database, &trouble))?;
+    pub(super) fn open(database: &Arc<Database>) -> Result<Self, LedgerError> {
+        let failed = |trouble: Trouble| schema::unreadable(database, &trouble);
+        let connection = Connection::open(database).map_err(failed)?;
         schema::migrate(&connection, database)?;
-        let marks = marks_in(&connection).map_err(|error| schema::unreadable(database, &error))?;
+        let marks = marks_in(&connection).map_err(failed)?;
         Ok(Self {
             database: database.clone(),
             way: Way::There(connection),
+            is_prepared: true,
             marks,
             forget_ahead_of: None,
+            among: None,
         })
+    }
+
+    /// As one of several nodes, with a state folder of its own. A database that can't be reached is
+    /// no reason not to begin.
+    pub(super) fn join(
+        database: &Arc<Database>,
+        folder: &Path,
+        node: Node,
+    ) -> Result<(Self, Begun), LedgerError> {
+        let folder = NodeFolder::new(folder);
+        let name = folder.name(&node.host)?;
+        let mut member = Member::new(node, name.clone());
+        let (way, begun) = match Connection::open(database) {
+            Ok(connection) => {
+                schema::migrate(&connection, database)?;
+                let asking = ask::Asking {
+                    connection: &connection,
+                    database,
+                };
+                let begun = remember::pauses(&asking).and_then(|pauses| {
+                    let sources = remember::sources_of_node(&asking, &name)?;
+                    Ok(Begun { pauses, sources })
+                });
+                let begun = begun.map_err(|error| asking.unreadable(&error))?;
+                member
+                    .join(&connection)
+                    .map_err(|trouble| schema::unreadable(database, &trouble))?;
+                (Way::There(connection), begun)
+            }
+            Err(trouble) if trouble.is_away() => {
+                member.tell(News::Alone);
+                let begun = Begun {
+                    pauses: folder.pauses(),
+                    sources: Vec::new(),
+                };
+                (Way::Lost(Instant::now(), trouble.refusal()), begun)
+            }
+            Err(trouble) => return Err(schema::unreadable(database, &trouble)),
+        };
+        let store = Self {
+            database: database.clone(),
+            is_prepared: matches!(way, Way::There(_)),
+            way,
+            marks: Marks::default(),
+            forget_ahead_of: None,
+            among: Some(Among {
+                member,
+                claims: Claims::new(),
+                folder,
+            }),
+        };
+        Ok((store, begun))
     }
 
     fn connection(&self) -> Result<&Connection, Refusal> {
@@ -88,24 +172,56 @@ impl Postgres {
         refusal
     }
 
-    fn try_record(
-        &mut self,
-        facts: &[Stated<'_>],
-    ) -> Result<Result<Vec<Written>, Trouble>, Refusal> {
+    fn try_record(&self, facts: &[Stated<'_>]) -> Result<Result<Done, Trouble>, Refusal> {
+        let connection = self.connection()?;
+        let among = self.among.as_ref();
         let recorder = Recorder {
-            connection: self.connection()?,
+            connection,
             marks: self.marks,
             forget_ahead_of: self.forget_ahead_of.map(|at| At(at).number()),
+            among: among.and_then(|it| Some((it.member.incarnation()?, &it.claims))),
         };
-        let recorded = match recorder.record(facts) {
+        if among.is_some() && recorder.among.is_none() {
+            // It has to join first.
+            return match facts.is_empty() {
+                true => Ok(Ok(Done {
+                    written: Vec::new(),
+                    marks: self.marks,
+                    lost: HashSet::new(),
+                })),
+                false => Err(Trouble::NotConnected.refusal()),
+            };
+        }
+        Ok(match recorder.record(facts) {
             Err(trouble) if trouble.is_for_content() => recorder.record_apart(facts),
             recorded => recorded,
+        })
+    }
+
+    /// What was written of this node's own part.
+    fn take_note(&mut self, facts: &[Stated<'_>], done: &mut Done) {
+        let Some(Among { member, claims, .. }) = &mut self.among else {
+            return;
         };
-        Ok(recorded.map(|(written, marks)| {
-            self.marks = marks;
-            self.forget_ahead_of = None;
-            written
-        }))
+        let fenced = done.written.iter().filter(|it| **it == Written::Fenced);
+        let fenced = fenced.count();
+        if fenced > 0 {
+            tracing::warn!(
+                facts = fenced,
+                schedules = done.lost.len(),
+                "another node looks after these schedules by now: what was stated here is left out of the ledger"
+            );
+        }
+        member.lost(std::mem::take(&mut done.lost).into_iter().collect());
+        let given_up = facts.iter().filter_map(|stated| match stated.fact {
+            Fact::GivenUp { schedule, .. } => Some(schedule),
+            _ => None,
+        });
+        let given_up: Vec<_> = given_up.collect();
+        for schedule in &given_up {
+            claims.remove(*schedule);
+        }
+        member.gave_up(given_up.into_iter());
     }
 }
 
@@ -136,8 +252,13 @@ impl Store for Postgres {
     }
 
     fn record(&mut self, facts: &[Stated<'_>]) -> Result<Vec<Written>, Refusal> {
-        self.try_record(facts)?
-            .map_err(|trouble| self.refused(&trouble))
+        let mut done = self
+            .try_record(facts)?
+            .map_err(|trouble| self.refused(&trouble))?;
+        self.take_note(facts, &mut done);
+        self.marks = done.marks;
+        self.forget_ahead_of = None;
+        Ok(done.written)
     }
 
     fn prune(&mut self, before: Timestamp, pruned: Pruned) -> Result<Option<Pruned>, Refusal> {
@@ -158,10 +279,7 @@ impl Store for Postgres {
             }
             Way::Connecting(connecting, refusal) => match connection::made(connecting) {
                 None => Err(refusal.clone()),
-                Some(Ok(connection)) => {
-                    self.way = Way::There(connection);
-                    Ok(())
-                }
+                Some(Ok(connection)) => self.connected(connection),
                 Some(Err(trouble)) => {
                     let refusal = trouble.refusal();
                     self.way = Way::Lost(Instant::now() + AGAIN_AFTER, refusal.clone());
@@ -199,16 +317,110 @@ impl Store for Postgres {
             connection,
             database: &self.database,
         };
-        remember::delivered_after(&asking, at).unwrap_or_default()
+        let me = self.among.as_ref();
+        let me = me.and_then(|among| among.member.incarnation());
+        remember::delivered_after(&asking, at, me).unwrap_or_default()
     }
 
-    fn close(&mut self) {}
+    /// A node that ends in order is not waited for by the others.
+    fn close(&mut self) {
+        let me = self.among.as_ref();
+        if let (Some(me), Ok(connection)) = (
+            me.and_then(|among| among.member.incarnation()),
+            self.connection(),
+        ) {
+            let ended = format!(
+                "UPDATE owners o SET incarnation = NULL, fence = nextval('fences'),
+                     settled_until = coalesce(o.settled_until, n.settled_until)
+                 FROM nodes n WHERE n.incarnation = {me} AND o.incarnation = {me};
+                 UPDATE nodes SET lease_until = clock_timestamp() WHERE incarnation = {me}"
+            );
+            // If it fails, the lease lapses by itself.
+            let _ = connection.batch(&ended);
+        }
+    }
+
+    fn next_turn(&self) -> Option<Instant> {
+        self.among.as_ref().map(|among| among.member.next())
+    }
+
+    fn turn(&mut self) -> Result<Vec<News>, Refusal> {
+        let Some(Among { member, folder, .. }) = &mut self.among else {
+            return Ok(Vec::new());
+        };
+        let turned = match &self.way {
+            Way::There(connection) => member.turn(connection, &self.database),
+            Way::Connecting(..) | Way::Lost(..) => Ok(()),
+        };
+        let news = member.news();
+        for pauses in news.iter().filter_map(|it| match it {
+            News::Pauses(pauses) => Some(pauses),
+            _ => None,
+        }) {
+            folder.keep_pauses(pauses);
+        }
+        match turned {
+            Ok(()) => Ok(news),
+            Err(error) => {
+                // What it had to tell already is told with the next turn.
+                news.into_iter().for_each(|it| member.tell(it));
+                Err(match error {
+                    AskError::Postgres(trouble) => self.refused(&trouble),
+                    error => Refusal {
+                        cause: error.to_string(),
+                        way_out: "look at the database's log".to_owned(),
+                    },
+                })
+            }
+        }
+    }
+
+    fn hold(&mut self, holdings: Vec<Holding>) {
+        if let Some(among) = &mut self.among {
+            among.member.hold(holdings);
+        }
+    }
+
+    fn write_by(&mut self, claims: Vec<(ScheduleId, Claim)>) {
+        if let Some(among) = &mut self.among {
+            among.claims.extend(claims);
+        }
+    }
 
     #[cfg(test)]
     fn refuse_growth(&mut self, refuse: bool) {
         let connection = self.connection().expect("it is there");
         let set = format!("SET default_transaction_read_only = {refuse}");
         connection.batch(&set).expect("a session can be changed");
+    }
+}
+
+impl Postgres {
+    /// A node has to be there again before it can write.
+    fn connected(&mut self, connection: Connection) -> Result<(), Refusal> {
+        if !self.is_prepared {
+            schema::migrate(&connection, &self.database).map_err(|error| {
+                let refusal = Refusal {
+                    cause: error.to_string(),
+                    way_out: "no schedule is taken up until then".to_owned(),
+                };
+                self.way = Way::Lost(Instant::now() + AGAIN_AFTER, refusal.clone());
+                refusal
+            })?;
+            self.is_prepared = true;
+        }
+        if let Some(Among { member, .. }) = &mut self.among {
+            member.connected();
+            if member.incarnation().is_none()
+                && let Err(trouble) = member.join(&connection)
+            {
+                let refusal = trouble.refusal();
+                self.way = Way::Lost(Instant::now() + AGAIN_AFTER, refusal.clone());
+                return Err(refusal);
+            }
+        }
+        self.way = Way::There(connection);
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::connection::{Call, Connection};
+use super::connection::{Connection, call};
 use super::trouble::Trouble;
 use crate::ledger::store::Pruned;
 use crate::ledger::values::At;
@@ -51,9 +51,11 @@ pub(super) fn step(
     if rows[0].get::<_, Option<bool>>("is_old") != Some(true) {
         return Ok(None);
     }
-    let step = |sql| Call {
-        sql,
-        params: vec![Box::new(pruned.position), Box::new(last), Box::new(before)],
+    let step = |sql: &'static str| {
+        call(
+            sql,
+            vec![Box::new(pruned.position), Box::new(last), Box::new(before)],
+        )
     };
     let gone = connection.pipeline(&[step(DELIVERIES), step(SKIPS)])?;
     let count = |rows: &[tokio_postgres::Row]| rows[0].get::<_, i64>(0).unsigned_abs();

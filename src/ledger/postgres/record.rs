@@ -1,14 +1,15 @@
 //! Facts into the database: one transaction in one round trip, or two where one of its keys was
 //! known. It knows no fact's columns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
-use super::connection::{Call, Connection};
+use super::connection::{Call, Column, Connection, call};
+use super::fence::{Claims, Fence};
 use super::marks::Marks;
-use super::statements;
+use super::statements::{self, Writer};
 use super::trouble::Trouble;
 use super::waves::{Kind, waves};
 use crate::failpoint;
@@ -16,6 +17,7 @@ use crate::ledger::store::{Stated, Written};
 use crate::ledger::values::At;
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
+use crate::schedule::ScheduleId;
 
 /// What one writer keeps between transactions.
 pub(super) struct Recorder<'a> {
@@ -23,32 +25,63 @@ pub(super) struct Recorder<'a> {
     pub(super) marks: Marks,
     /// What was written ahead of this instant and never tried is to be forgotten first.
     pub(super) forget_ahead_of: Option<i64>,
+    /// Among other nodes: which one it is, and by which claims it writes.
+    pub(super) among: Option<(i64, &'a Claims)>,
+}
+
+/// What came of a transaction.
+pub(super) struct Done {
+    pub(super) written: Vec<Written>,
+    pub(super) marks: Marks,
+    /// Schedules that another node has taken over.
+    pub(super) lost: HashSet<ScheduleId>,
 }
 
 impl Recorder<'_> {
     /// All of it, or nothing.
-    pub(super) fn record(&self, facts: &[Stated<'_>]) -> Result<(Vec<Written>, Marks), Trouble> {
+    pub(super) fn record(&self, facts: &[Stated<'_>]) -> Result<Done, Trouble> {
         let mut written = vec![Written::Yes; facts.len()];
-        loop {
-            let known = self.try_record(facts, &written)?;
-            match known {
-                Tried::Committed(marks) => return Ok((written, marks)),
-                Tried::Known(places) => mark_known(facts, &places, &mut written),
-                Tried::CommittedButKnown(places, marks) => {
+        let mut fence = Fence::new(self.among.map(|(_, claims)| claims));
+        let marks = loop {
+            fence.leave_out(facts, &mut written);
+            match self.try_record(facts, &written, &fence) {
+                Ok(Tried::Committed(marks)) => break marks,
+                Ok(Tried::Known(places)) => mark_known(facts, &places, &mut written),
+                Ok(Tried::CommittedButKnown(places, marks)) => {
                     mark_known(facts, &places, &mut written);
-                    return Ok((written, marks));
+                    break marks;
                 }
+                Err(trouble) if trouble.is_fenced() => fence.find_lost(facts, self.connection)?,
+                Err(trouble) => return Err(trouble),
             }
-        }
+        };
+        Ok(Done {
+            written,
+            marks,
+            lost: fence.into_lost(),
+        })
     }
 
-    fn try_record(&self, facts: &[Stated<'_>], written: &[Written]) -> Result<Tried, Trouble> {
+    fn try_record(
+        &self,
+        facts: &[Stated<'_>],
+        written: &[Written],
+        fence: &Fence<'_>,
+    ) -> Result<Tried, Trouble> {
         let left = facts.iter().map(|stated| stated.fact).enumerate();
         let left: Vec<_> = left
             .filter(|(place, _)| written[*place] == Written::Yes)
             .collect();
         let mut marks = self.marks;
-        let mut calls = vec![plain("BEGIN")];
+        let strange = |schedule: &ScheduleId| fence.is_strange(schedule);
+        let writer = |newest| Writer {
+            incarnation: self.among.map(|(me, _)| me),
+            strange: &strange,
+            newest,
+        };
+
+        let mut calls = vec![call("BEGIN", vec![])];
+        calls.extend(fence.check(&left));
         calls.extend(self.forget_ahead_of.map(forget_ahead_of));
         // Where the keys of what was written come back, and which facts were stated there.
         let mut keys = Vec::new();
@@ -58,18 +91,18 @@ impl Recorder<'_> {
                 if matches!(kind, Kind::WrittenAhead | Kind::Reopened) {
                     keys.push((calls.len(), places));
                 }
-                calls.extend(statements::of(kind, &of_kind, marks.newest));
+                calls.extend(statements::of(kind, &of_kind, &writer(marks.newest)));
                 of_kind.iter().for_each(|fact| marks.take(fact));
             }
         }
         if marks != self.marks {
-            calls.push(note(marks));
+            calls.push(self.note(marks));
         }
         failpoint::pass(failpoint::BEFORE_COMMIT);
         // What would have to be taken back is committed only once that is known not to be so.
         let at_once = !has_dependents(facts, keys.iter().flat_map(|(_, places)| places));
         if at_once {
-            calls.push(plain("COMMIT"));
+            calls.push(call("COMMIT", vec![]));
         }
         let rows = match self.connection.pipeline(&calls) {
             Ok(rows) => rows,
@@ -81,7 +114,7 @@ impl Recorder<'_> {
         };
         let unwritten = keys.iter().flat_map(|(call, places)| {
             let written = |row: &Row| row.get::<_, &str>(0).to_owned();
-            let written: std::collections::HashSet<_> = rows[*call].iter().map(written).collect();
+            let written: HashSet<_> = rows[*call].iter().map(written).collect();
             places.iter().copied().filter(move |place| {
                 let key = facts[*place].fact.key().map(IdempotencyKey::as_str);
                 !facts[*place].told && !key.is_some_and(|key| written.contains(key))
@@ -104,44 +137,61 @@ impl Recorder<'_> {
 
     /// As `record`, but a fact that is refused for what it says spoils nothing else: one that came
     /// back each time would keep all that comes after it from the disk.
-    pub(super) fn record_apart(
-        &self,
-        facts: &[Stated<'_>],
-    ) -> Result<(Vec<Written>, Marks), Trouble> {
+    pub(super) fn record_apart(&self, facts: &[Stated<'_>]) -> Result<Done, Trouble> {
         let mut written = vec![Written::Yes; facts.len()];
+        let mut fence = Fence::new(self.among.map(|(_, claims)| claims));
+        fence.find_lost(facts, self.connection)?;
+        fence.leave_out(facts, &mut written);
         let mut marks = self.marks;
+        let left = facts.iter().map(|stated| stated.fact).enumerate();
+        let left: Vec<_> = left
+            .filter(|(place, _)| written[*place] == Written::Yes)
+            .collect();
         self.connection.batch("BEGIN")?;
-        if let Some(instant) = self.forget_ahead_of {
-            self.connection.pipeline(&[forget_ahead_of(instant)])?;
-        }
+        let first = fence.check(&left).into_iter();
+        let first: Vec<_> = first
+            .chain(self.forget_ahead_of.map(forget_ahead_of))
+            .collect();
+        self.connection.pipeline(&first)?;
         for place in 0..facts.len() {
             if written[place] == Written::Yes {
-                let recorded = self.record_one(facts, place, marks.newest)?;
+                let recorded = self.record_one(facts, place, &fence, marks.newest)?;
                 match recorded {
                     Written::Yes => marks.take(facts[place].fact),
                     Written::KeyIsKnown => mark_known(facts, &[place], &mut written),
-                    Written::Refused { .. } => written[place] = recorded,
+                    Written::Refused { .. } | Written::Fenced => written[place] = recorded,
                 }
             }
         }
-        self.connection.pipeline(&[note(marks)])?;
+        self.connection.pipeline(&[self.note(marks)])?;
         self.connection.batch("COMMIT")?;
-        Ok((written, marks))
+        Ok(Done {
+            written,
+            marks,
+            lost: fence.into_lost(),
+        })
     }
 
     fn record_one(
         &self,
         facts: &[Stated<'_>],
         place: usize,
+        fence: &Fence<'_>,
         newest: Option<Timestamp>,
     ) -> Result<Written, Trouble> {
         let Stated { fact, told } = facts[place];
+        let strange = |schedule: &ScheduleId| fence.is_strange(schedule);
+        let writer = Writer {
+            incarnation: self.among.map(|(me, _)| me),
+            strange: &strange,
+            newest,
+        };
         self.connection.batch("SAVEPOINT apart")?;
         for wave in waves([(place, fact)].into_iter()) {
             for (kind, _) in wave.kinds {
                 let rows = match self
                     .connection
-                    .pipeline(&statements::of(kind, &[fact], newest))
+                    .pipeline(&statements::of(kind, &[fact], &writer))
                 {
                     Ok(rows) => rows,
                     Err(trouble) if trouble.is_for_content() => {
@@ -160,6 +210,22 @@ impl Recorder<'_> {
         }
         self.connection.batch("RELEASE apart")?;
         Ok(Written::Yes)
+    }
+
+    fn note(&self, marks: Marks) -> Call<'static> {
+        let number = |at: Option<Timestamp>| at.map(|at| At(at).number());
+        let of = match self.among {
+            None => "marks SET settled_until = $1, newest = $2".to_owned(),
+            Some((me, _)) => {
+                format!("nodes SET settled_until = $1, newest = $2 WHERE incarnation = {me}")
+            }
+        };
+        let sql = format!("UPDATE {of}");
+        let columns: Vec<Column<'static>> = vec![
+            Box::new(number(marks.settled_until)),
+            Box::new(number(marks.newest)),
+        ];
+        call(sql, columns)
     }
 }
 
@@ -198,29 +264,11 @@ fn has_dependents<'a>(facts: &[Stated<'_>], places: impl Iterator<Item = &'a usi
     keys.into_iter().any(|key| stated[key] > 1)
 }
 
-fn plain(sql: &str) -> Call<'_> {
-    Call {
-        sql,
-        params: Vec::new(),
-    }
-}
-
 /// What was written ahead and never tried is, before its time comes, written ahead again.
 fn forget_ahead_of<'a>(instant: i64) -> Call<'a> {
-    Call {
-        sql: "DELETE FROM deliveries
-              WHERE verdict IS NULL AND scheduled_at > $1 AND attempts = 0 AND NOT outcome_unknown",
-        params: vec![Box::new(instant)],
-    }
-}
-
-fn note<'a>(marks: Marks) -> Call<'a> {
-    let number = |at: Option<Timestamp>| at.map(|at| At(at).number());
-    Call {
-        sql: "UPDATE marks SET settled_until = $1, newest = $2",
-        params: vec![
-            Box::new(number(marks.settled_until)),
-            Box::new(number(marks.newest)),
-        ],
-    }
+    call(
+        "DELETE FROM deliveries
+         WHERE verdict IS NULL AND scheduled_at > $1 AND attempts = 0 AND NOT outcome_unknown",
+        vec![Box::new(instant)],
+    )
 }

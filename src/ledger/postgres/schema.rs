@@ -8,7 +8,10 @@ use crate::failpoint;
 use crate::ledger::LedgerError;
 
 /// Each brings the schema from its index to the next number. Only ever appended to.
-const MIGRATIONS: [&str; 1] = [include_str!("../schema/postgres/0001.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../schema/postgres/0001.sql"),
+    include_str!("../schema/postgres/0002.sql"),
+];
 
 pub(in crate::ledger) const KNOWN: i32 = MIGRATIONS.len() as i32;
 

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
 
-use super::connection::Call;
+use super::connection::{Call, Column, call};
 use super::waves::Kind;
 use crate::ledger::values::{At, Count, Length, origin_word, scope_name, token_agent};
 use crate::plan::delivery::{Delivery, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
 use crate::plan::run::{Finding, Progress, RunEnd, RunReport};
+use crate::schedule::ScheduleId;
 
 /// Gives back the keys of what was written.
 const WRITE_AHEAD: &str = "
@@ -140,30 +141,50 @@ const PAUSE: &str = "
 
 const RESUME: &str = "DELETE FROM pauses WHERE schedule = ANY($1::text[])";
 
-/// What a step back of the clock takes back, each for the reason that `sqlite/record.rs` gives.
+/// What a step back of the clock takes back, each for the reason that `sqlite/record.rs` gives. Of
+/// what this node looks after (`{mine}`), where there are others.
 const REWIND: [&str; 7] = [
-    "DELETE FROM skips WHERE first > $1",
+    "DELETE FROM skips WHERE first > $1 AND schedule {mine}",
     "UPDATE skips SET last = $1,
          count = 1 + ($1 - first) / greatest(1, (last - first) / (count - 1))
-     WHERE first <= $1 AND last > $1 AND count > 1",
-    "UPDATE schedules SET began_at = $1 WHERE began_at > $1",
+     WHERE first <= $1 AND last > $1 AND count > 1 AND schedule {mine}",
+    "UPDATE schedules SET began_at = $1 WHERE began_at > $1 AND name {mine}",
     "UPDATE schedules SET covered_until = coalesce(
          (SELECT max(window_end) FROM deliveries
           WHERE schedule = name AND origin = 'schedule' AND verdict = 'accepted'
               AND scheduled_at <= $1), $1)
-     WHERE covered_until > $1",
-    "UPDATE deliveries SET outcome_unknown = true WHERE verdict IS NULL AND scheduled_at > $1",
+     WHERE covered_until > $1 AND name {mine}",
+    "UPDATE deliveries SET outcome_unknown = true
+     WHERE verdict IS NULL AND scheduled_at > $1 AND schedule {mine}",
     "UPDATE deliveries SET retry_at = greatest($1, retry_at - ($2 - $1))
-     WHERE verdict IS NULL AND retry_at > $1",
+     WHERE verdict IS NULL AND retry_at > $1 AND schedule {mine}",
     "UPDATE runs SET accepted_at = least(accepted_at, $1), since = least(since, $1)
-     WHERE ended_at IS NULL",
+     WHERE ended_at IS NULL
+         AND delivery IN (SELECT id FROM deliveries WHERE run_id IS NOT NULL AND schedule {mine})",
 ];
 
-type Column<'a> = Box<dyn ToSql + Sync + 'a>;
+const TAKE_UP: &str = "UPDATE owners SET settled_until = NULL WHERE schedule = ANY($1::text[])";
+
+/// With a number of its own, so that nothing that comes later is taken for its owner's.
+const GIVE_UP: &str = "
+    UPDATE owners o SET incarnation = NULL, fence = nextval('fences'), settled_until = g.settled_until
+    FROM unnest($1::text[], $2::bigint[]) AS g(schedule, settled_until)
+    WHERE o.schedule = g.schedule";
+
+/// Whose facts they are.
+pub(super) struct Writer<'a> {
+    /// `None` where it is alone.
+    pub(super) incarnation: Option<i64>,
+    /// The schedules that another node has taken over, or that it never looked after: what it says
+    /// of them counts for no mark of theirs.
+    pub(super) strange: &'a dyn Fn(&ScheduleId) -> bool,
+    /// Of all that happened before.
+    pub(super) newest: Option<Timestamp>,
+}
 
 /// The statements that write facts of one kind. The first one gives back the keys of what was
-/// written, where that may be less than what was stated. `newest`: of all that happened before.
-pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], newest: Option<Timestamp>) -> Vec<Call<'a>> {
+/// written, where that may be less than what was stated.
+pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec<Call<'a>> {
     match kind {
         Kind::WrittenAhead => vec![write_ahead(&delivered(facts))],
         Kind::Withdrawn => {
@@ -183,10 +204,13 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], newest: Option<Timestamp>) 
             Fact::Attempted(attempt) => Some(&**attempt),
             _ => None,
         }))],
-        Kind::Ended => ended(&those(facts, |fact| match fact {
-            Fact::Ended(ending) => Some(&**ending),
-            _ => None,
-        })),
+        Kind::Ended => {
+            let endings = those(facts, |fact| match fact {
+                Fact::Ended(ending) => Some(&**ending),
+                _ => None,
+            });
+            ended(&endings, writer)
+        }
         Kind::Run => vec![run(&those(facts, |fact| match fact {
             Fact::Run(report) => Some(&**report),
             _ => None,
@@ -255,8 +279,32 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], newest: Option<Timestamp>) 
                 Fact::Rewound { to } => Some(*to),
                 _ => None,
             });
-            let rewind = |to: Timestamp| rewind(to, newest.map_or(to, |newest| newest.max(to)));
+            let mine = writer.incarnation.map_or("IS NOT NULL".to_owned(), |me| {
+                format!("IN (SELECT schedule FROM owners WHERE incarnation = {me})")
+            });
+            let newest = writer.newest;
+            let rewind = |to: Timestamp| rewind(to, newest.map_or(to, |it| it.max(to)), &mine);
             rewound.into_iter().flat_map(rewind).collect()
+        }
+        Kind::TakenUp => {
+            let taken = those(facts, |fact| match fact {
+                Fact::TakenUp { schedule } => Some(schedule.as_str()),
+                _ => None,
+            });
+            vec![call(TAKE_UP, vec![column(&taken, |it| it)])]
+        }
+        Kind::GivenUp => {
+            let given = those(facts, |fact| match fact {
+                Fact::GivenUp {
+                    schedule,
+                    settled_until,
+                } => Some((schedule.as_str(), At(*settled_until).number())),
+                _ => None,
+            });
+            vec![call(
+                GIVE_UP,
+                vec![column(&given, |it| it.0), column(&given, |it| it.1)],
+            )]
         }
         // It stands with the marks.
         Kind::Settled => Vec::new(),
@@ -319,7 +367,7 @@ fn attempted<'a>(attempts: &[&'a Attempt]) -> Call<'a> {
     call(ATTEMPTED, columns)
 }
 
-fn ended<'a>(endings: &[&'a Ending]) -> Vec<Call<'a>> {
+fn ended<'a>(endings: &[&'a Ending], writer: &Writer<'_>) -> Vec<Call<'a>> {
     let it = endings;
     let columns = vec![
         column(it, |it| it.delivery.idempotency_key.as_str()),
@@ -336,8 +384,9 @@ fn ended<'a>(endings: &[&'a Ending]) -> Vec<Call<'a>> {
     let mut calls = vec![call(END, columns)];
     // The last one of each schedule says how far it is covered.
     let covered = endings.iter().filter_map(|it| {
+        let schedule = &it.delivery.occurrence.schedule;
         let until = At(it.covered_until?).number();
-        Some((it.delivery.occurrence.schedule.as_str(), until))
+        (!(writer.strange)(schedule)).then_some((schedule.as_str(), until))
     });
     let covered: Vec<_> = covered.collect::<HashMap<_, _>>().into_iter().collect();
     if !covered.is_empty() {
@@ -381,14 +430,15 @@ fn skipped<'a>(skips: &[&'a Skipped]) -> Call<'a> {
     call(SKIP, columns)
 }
 
-fn rewind<'a>(to: Timestamp, newest: Timestamp) -> impl Iterator<Item = Call<'a>> {
-    REWIND.into_iter().map(move |sql| {
+fn rewind<'a>(to: Timestamp, newest: Timestamp, mine: &str) -> Vec<Call<'a>> {
+    let rewind = |sql: &str| {
         let mut params: Vec<Column<'a>> = vec![Box::new(At(to).number())];
         if sql.contains("$2") {
             params.push(Box::new(At(newest).number()));
         }
-        call(sql, params)
-    })
+        call(sql.replace("{mine}", mine), params)
+    };
+    REWIND.into_iter().map(rewind).collect()
 }
 
 fn delivered<'a>(facts: &[&'a Fact]) -> Vec<&'a Delivery> {
@@ -404,10 +454,6 @@ fn those<'a, T>(facts: &[&'a Fact], of: impl Fn(&'a Fact) -> Option<T>) -> Vec<T
 
 fn column<'a, T: Copy, V: ToSql + Sync + 'a>(rows: &[T], value: impl Fn(T) -> V) -> Column<'a> {
     Box::new(rows.iter().map(|row| value(*row)).collect::<Vec<V>>())
-}
-
-fn call<'a>(sql: &'a str, params: Vec<Column<'a>>) -> Call<'a> {
-    Call { sql, params }
 }
 
 /// No text in PostgreSQL has a zero character, and one of the API's may.

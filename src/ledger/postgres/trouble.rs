@@ -49,8 +49,13 @@ impl Trouble {
     pub(super) fn is_for_content(&self) -> bool {
         self.state().is_some_and(|state| {
             let class = &state.code()[..2];
-            class == "22" || class == "23" || *state == SqlState::RAISE_EXCEPTION
+            class == "22" || class == "23"
         })
+    }
+
+    /// Another node has taken over from this one.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.state().is_some_and(|state| state.code() == "TD001")
     }
 
     pub(super) fn way_out(&self) -> &'static str {

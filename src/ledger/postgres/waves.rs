@@ -22,6 +22,8 @@ pub(super) enum Kind {
     InForce,
     Paused,
     Resumed,
+    TakenUp,
+    GivenUp,
     Settled,
 }
 
@@ -90,6 +92,8 @@ fn kind(fact: &Fact) -> Kind {
         Fact::InForce { .. } => Kind::InForce,
         Fact::Paused { .. } => Kind::Paused,
         Fact::Resumed { .. } => Kind::Resumed,
+        Fact::TakenUp { .. } => Kind::TakenUp,
+        Fact::GivenUp { .. } => Kind::GivenUp,
         Fact::SettledUntil(_) => Kind::Settled,
         Fact::Rewound { .. } => Kind::Rewound,
     }
@@ -118,7 +122,9 @@ fn subjects(fact: &Fact) -> [Option<(Subject<'_>, bool)>; 2] {
         Fact::Skipped(skipped) => [Some((Subject::Schedule(&skipped.schedule), false)), None],
         Fact::Began { schedule, .. }
         | Fact::Ceased { schedule, .. }
-        | Fact::InForce { schedule, .. } => [Some((Subject::Schedule(schedule), false)), None],
+        | Fact::InForce { schedule, .. }
+        | Fact::TakenUp { schedule }
+        | Fact::GivenUp { schedule, .. } => [Some((Subject::Schedule(schedule), false)), None],
         Fact::Paused { scope, .. } | Fact::Resumed { scope, .. } => {
             let name = scope.schedule().map_or("", ScheduleId::as_str);
             [Some((Subject::Pause(name), false)), None]

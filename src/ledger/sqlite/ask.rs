@@ -126,6 +126,7 @@ impl ToSql for Param<'_> {
         match self {
             Param::Number(number) => number.to_sql(),
             Param::Text(text) => text.to_sql(),
+            Param::Names(_) => Err(rusqlite::Error::InvalidQuery),
         }
     }
 }

@@ -253,7 +253,7 @@ impl Store for Sqlite {
     }
 
     fn delivered_after(&mut self, at: Timestamp) -> Vec<Delivered> {
-        remember::delivered_after(&self.asking(), at).unwrap_or_default()
+        remember::delivered_after(&self.asking(), at, None).unwrap_or_default()
     }
 
     /// Moves what the write-ahead log holds into the file.

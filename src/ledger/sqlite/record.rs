@@ -118,6 +118,8 @@ impl<'a> Recording<'a> {
             Fact::InForce { schedule, source } => self.in_force(schedule, source)?,
             Fact::Paused { scope, pause } => self.paused(scope, pause)?,
             Fact::Resumed { scope, at, .. } => self.resumed(scope, *at)?,
+            // A file is one node's.
+            Fact::TakenUp { .. } | Fact::GivenUp { .. } => {}
             Fact::SettledUntil(at) => {
                 self.marks.settled_until = Some(*at);
                 self.marks.happened(*at);

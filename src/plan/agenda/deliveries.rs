@@ -212,15 +212,21 @@ impl Agenda {
     }
 
     /// A delivery that the ledger holds open from the process before.
-    pub(super) fn take_over(&mut self, open: OpenDelivery, now: Moment) {
+    pub(super) fn take_over(&mut self, open: OpenDelivery, left_off_at: Timestamp, now: Moment) {
         let occurrence = &open.delivery.occurrence;
         let never_settled = occurrence.origin == Origin::Schedule
-            && occurrence.scheduled_at > self.left_off_at
+            && occurrence.scheduled_at > left_off_at
             && open.attempts == 0;
         if never_settled {
             let left_over = self.left_over.entry(occurrence.schedule.clone());
             left_over.or_default().push(open);
         } else {
+            // It counts once.
+            let opened_at = open.delivery.opened_at;
+            if self.is_counted(&occurrence.schedule, opened_at) {
+                let agent = &open.delivery.target.trigger_id;
+                self.counts.remove(agent, opened_at);
+            }
             self.take_over_as_open(open, now);
         }
     }
@@ -277,11 +283,13 @@ impl Agenda {
             self.boot.remove(before, AtBoot::Overdue(key.clone()));
         }
         let delivery = open.delivery.clone();
-        let schedule = self.looked_after(&delivery.occurrence.schedule);
+        let id = &delivery.occurrence.schedule;
+        let left_off_at = self.known.get(id).map(|known| known.left_off_at);
+        let schedule = self.looked_after(id);
         let within = schedule.and_then(|schedule| schedule.policies.expect.accepted_within);
         let expected_from = delivery.due_at.max(delivery.opened_at);
         let overdue_at = within.map(|within| later(expected_from, within));
-        if let Some(at) = overdue_at.filter(|at| *at > self.left_off_at)
+        if let Some(at) = overdue_at.filter(|at| left_off_at.is_none_or(|before| *at > before))
             && let Some(open) = self.open.get_mut(key)
         {
             let at = on_boot(at, now);
@@ -476,7 +484,7 @@ impl Agenda {
     }
 
     /// Removes every trace of an open delivery from the agenda.
-    fn forget(&mut self, key: &IdempotencyKey) -> Option<Open> {
+    pub(super) fn forget(&mut self, key: &IdempotencyKey) -> Option<Open> {
         let open = self.open.remove(key)?;
         let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();

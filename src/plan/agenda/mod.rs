@@ -37,6 +37,7 @@ mod pauses;
 mod runs;
 mod schedules;
 mod sending;
+mod share;
 mod slots;
 mod snapshot;
 #[cfg(test)]
@@ -47,6 +48,7 @@ mod waits;
 use deliveries::{Open, Pace};
 pub use runs::LookUp;
 use schedules::Entry;
+pub use share::TakenUp;
 use slots::Slots;
 pub use snapshot::{ScheduleNow, Snapshot};
 use timers::Timers;
@@ -155,8 +157,6 @@ pub struct Agenda {
     slots: Slots,
     last: Moment,
     hold: Option<Hold>,
-    /// Where the process before left off: it dealt with everything up to here.
-    left_off_at: Timestamp,
     entries: HashMap<ScheduleId, Entry>,
     /// Of every schedule that was ever in force.
     known: HashMap<ScheduleId, Known>,
@@ -178,6 +178,8 @@ pub struct Agenda {
     runs: Followed,
     /// What waits for a run of its schedule to end.
     queue: HashMap<ScheduleId, IdempotencyKey>,
+    /// When each schedule was last left to another node: what had opened by then stays counted here.
+    left: HashMap<ScheduleId, Timestamp>,
     /// A schedule that is not in force here, whose deliveries and runs are looked after all the same.
     by_hand: Option<Arc<Schedule>>,
     told_of_no_runs: HashSet<TriggerId>,
@@ -191,6 +193,8 @@ struct Hold {
 }
 
 struct Known {
+    /// Where the process before left off: it dealt with everything up to here.
+    left_off_at: Timestamp,
     in_force: bool,
     began_at: Timestamp,
     coverage: Coverage,
@@ -234,7 +238,6 @@ impl Agenda {
             slots: Slots::new(max_in_flight),
             last: now,
             hold: None,
-            left_off_at: remembered.settled_until.unwrap_or(now.wall),
             entries: HashMap::default(),
             known: HashMap::default(),
             left_over: HashMap::default(),
@@ -247,25 +250,15 @@ impl Agenda {
             openings: HashMap::default(),
             counts: Counts::default(),
             sendable: BTreeSet::new(),
-            pauses: remembered.pauses,
+            pauses: Pauses::default(),
             runs: Followed::default(),
             queue: HashMap::default(),
+            left: HashMap::default(),
             by_hand: None,
             told_of_no_runs: HashSet::new(),
             actions: Vec::new(),
         };
-        for schedule in remembered.schedules {
-            agenda.known.insert(
-                schedule.id,
-                Known {
-                    in_force: schedule.in_force,
-                    began_at: schedule.began_at,
-                    coverage: Coverage::restored(schedule.covered_until, schedule.spans),
-                    delivered: BTreeSet::new(),
-                },
-            );
-        }
-        agenda.delivered(remembered.delivered);
+        agenda.pauses = remembered.pauses.clone();
         if let Some(newest) = remembered.newest.filter(|newest| *newest > now.wall) {
             agenda.hold = Some(Hold {
                 newest,
@@ -273,22 +266,43 @@ impl Agenda {
             });
             agenda.say(Notice::ClockHeld { newest });
         }
+        agenda.remember(remembered, now);
+        agenda
+    }
+
+    /// What the ledger has of schedules, before anything of them is put into force.
+    fn remember(&mut self, remembered: Remembered, now: Moment) {
+        let left_off_at = remembered.settled_until.unwrap_or(now.wall);
+        for schedule in remembered.schedules {
+            self.known.insert(
+                schedule.id,
+                Known {
+                    left_off_at,
+                    in_force: schedule.in_force,
+                    began_at: schedule.began_at,
+                    coverage: Coverage::restored(schedule.covered_until, schedule.spans),
+                    delivered: BTreeSet::new(),
+                },
+            );
+        }
+        self.delivered(remembered.delivered);
         for followed in remembered.runs {
-            agenda.take_over_run(followed, now);
+            self.take_over_run(followed, left_off_at, now);
         }
         for it in remembered.accepted {
-            agenda.counts.add(&it.trigger_id, it.opened_at);
-            let openings = agenda.openings.entry(it.schedule).or_default();
+            if !self.is_counted(&it.schedule, it.opened_at) {
+                self.counts.add(&it.trigger_id, it.opened_at);
+            }
+            let openings = self.openings.entry(it.schedule).or_default();
             openings.add(it.idempotency_key, it.opened_at);
         }
         for open in remembered.open {
             let delivery = &open.delivery;
             let schedule = delivery.occurrence.schedule.clone();
-            let openings = agenda.openings.entry(schedule).or_default();
+            let openings = self.openings.entry(schedule).or_default();
             openings.add(delivery.idempotency_key.clone(), delivery.opened_at);
-            agenda.take_over(open, now);
+            self.take_over(open, left_off_at, now);
         }
-        agenda
     }
 
     /// Fires nothing, and knows the policies of what is triggered by hand.

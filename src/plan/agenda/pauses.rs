@@ -14,19 +14,23 @@ impl Agenda {
     pub fn pause(&mut self, scope: Scope, pause: Pause, now: Moment) -> Vec<Action> {
         self.settle_all(now);
         self.record_settled(now);
-        self.forget_resume(&scope);
-        self.pauses.put(scope.clone(), pause.clone());
         self.record(Fact::Paused {
             scope: scope.clone(),
-            pause,
+            pause: pause.clone(),
         });
+        self.put_pause(&scope, pause);
+        self.due(now)
+    }
+
+    pub(super) fn put_pause(&mut self, scope: &Scope, pause: Pause) {
+        self.forget_resume(scope);
+        self.pauses.put(scope.clone(), pause);
         self.set_resumes();
-        for id in self.in_scope(&scope) {
+        for id in self.in_scope(scope) {
             self.withdraw_prepared(&id);
             self.clear_wake(&id);
             self.set_wake(&id);
         }
-        self.due(now)
     }
 
     /// Ends a pause. What fell due meanwhile stays skipped, and what was held goes on. Gives `None`
@@ -73,7 +77,7 @@ impl Agenda {
         is_paused
     }
 
-    fn end_pause(&mut self, scope: &Scope, how: Resumed, now: Moment) {
+    pub(super) fn end_pause(&mut self, scope: &Scope, how: Resumed, now: Moment) {
         self.forget_resume(scope);
         if self.pauses.end(scope).is_none() {
             return;

@@ -102,9 +102,14 @@ impl Agenda {
     }
 
     /// A run that the process before followed.
-    pub(super) fn take_over_run(&mut self, followed: FollowedRun, now: Moment) {
+    pub(super) fn take_over_run(
+        &mut self,
+        followed: FollowedRun,
+        left_off_at: Timestamp,
+        now: Moment,
+    ) {
         let mut following = Following::new(Arc::new(followed.run), followed.status, followed.since);
-        following.told.before = Some(self.left_off_at);
+        following.told.before = Some(left_off_at);
         self.runs.begin(following, now);
     }
 

@@ -62,7 +62,7 @@ impl Agenda {
         }
         let from_now_on = self.latest_seen(now);
         let place = match self.known.get(&id) {
-            Some(known) if known.in_force && !was_in_force => self.left_off_at.max(known.began_at),
+            Some(known) if known.in_force && !was_in_force => known.left_off_at.max(known.began_at),
             _ => from_now_on,
         };
         if schedule.enabled && !self.is_in_force(&id) {
@@ -187,13 +187,13 @@ impl Agenda {
     /// The wall clock stepped back, or stands before what the ledger has seen.
     pub(super) fn rewind(&mut self, now: Moment) {
         self.record(Fact::Rewound { to: now.wall });
-        self.left_off_at = self.left_off_at.min(now.wall);
         for (id, known) in &mut self.known {
             let entry = self.entries.get(id);
             known.coverage.rewind(now.wall, || {
                 entry.map_or(now.wall, |entry| previous_or(&entry.schedule, now.wall))
             });
             known.began_at = known.began_at.min(now.wall);
+            known.left_off_at = known.left_off_at.min(now.wall);
         }
         let ids: Vec<_> = self.entries.keys().cloned().collect();
         for id in ids {
@@ -280,6 +280,11 @@ impl Agenda {
             .map(|known| change(&mut known.coverage))
     }
 
+    /// Up to where its occurrences have been dealt with.
+    pub(super) fn place_of(&self, id: &ScheduleId) -> Option<Timestamp> {
+        self.entries.get(id).map(|entry| entry.place)
+    }
+
     fn is_in_force(&self, id: &ScheduleId) -> bool {
         self.known.get(id).is_some_and(|known| known.in_force)
     }
@@ -290,6 +295,7 @@ impl Agenda {
             .known
             .entry(schedule.id.clone())
             .or_insert_with(|| Known {
+                left_off_at: at,
                 in_force: false,
                 began_at: at,
                 coverage: Coverage::new(first_window_start(schedule, at)),

@@ -21,6 +21,7 @@ mod breakers;
 mod catch_ups;
 mod pauses;
 mod runs;
+mod share;
 mod steps;
 
 fn schedule(name: &str, cron: &str) -> Schedule {
@@ -329,6 +330,8 @@ impl World {
             Fact::Resumed { scope, how, .. } => {
                 self.tell(format!("resumed {scope:?} {}", how.word()));
             }
+            Fact::TakenUp { schedule } => self.tell(format!("took up {schedule}")),
+            Fact::GivenUp { schedule, .. } => self.tell(format!("gave up {schedule}")),
             Fact::Attempted(_)
             | Fact::Began { .. }
             | Fact::Ceased { .. }
