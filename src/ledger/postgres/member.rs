@@ -45,6 +45,8 @@ pub(super) struct Member {
     wanted: HashSet<ScheduleId>,
     /// What the database says it looks after.
     owned: HashSet<ScheduleId>,
+    /// What it owns by the database is to be read again: an answer may have been lost.
+    is_unsure: bool,
     /// Of those, which the engine was asked to leave.
     leaving: HashSet<ScheduleId>,
     /// Claimed and not handed over yet.
@@ -78,6 +80,7 @@ impl Member {
             untold: BTreeMap::new(),
             wanted: HashSet::new(),
             owned: HashSet::new(),
+            is_unsure: false,
             leaving: HashSet::new(),
             claimed: VecDeque::new(),
             sweep_at: Instant::now(),
@@ -116,6 +119,7 @@ impl Member {
     pub(super) fn connected(&mut self) {
         self.others_from = Instant::now() + LEASE;
         self.next = Instant::now();
+        self.is_unsure = true;
     }
 
     /// The database has these as given up.
@@ -236,8 +240,9 @@ impl Member {
             self.next = Instant::now();
             return Ok(false);
         };
-        if renewed.get("lapsed") {
+        if self.is_unsure || renewed.get("lapsed") {
             self.look_at_owned(me, connection)?;
+            self.is_unsure = false;
         }
         let live: BTreeMap<_, _> = rows[1]
             .iter()
@@ -291,13 +296,24 @@ impl Member {
         }
     }
 
-    /// The lease had lapsed: whatever it looked after another may have taken.
+    /// The lease had lapsed, and whatever it looked after another may have taken; or the answer to a
+    /// claim was lost, and it looks after more than it knows.
     fn look_at_owned(&mut self, me: Incarnation, connection: &Connection) -> Result<(), Trouble> {
+        let now = At((self.node.wall)()).number();
         let rows = connection.query(
-            "SELECT schedule FROM owners WHERE incarnation = $1",
-            &[&me.0],
+            "SELECT schedule, fence, coalesce(settled_until, $2) AS settled_until
+             FROM owners WHERE incarnation = $1",
+            &[&me.0, &now],
         )?;
         let held: HashSet<&str> = rows.iter().map(|row| row.get("schedule")).collect();
+        let unknown = |row: &&Row| {
+            let schedule: &str = row.get("schedule");
+            !self.owned.contains(schedule)
+        };
+        let unknown: Vec<_> = rows.iter().filter(unknown).collect();
+        for row in unknown {
+            self.claimed(row, false);
+        }
         let lost = self.owned.iter().filter(|it| !held.contains(it.as_str()));
         self.lost(lost.cloned().collect());
         Ok(())
@@ -392,21 +408,25 @@ impl Member {
                 &At(now).number(),
             ],
         )?;
-        for row in rows {
-            let Ok(id) = ScheduleId::parse(row.get("schedule")) else {
-                continue;
-            };
-            let settled_until: i64 = row.get("settled_until");
-            let settled_until = Timestamp::from_nanosecond(settled_until.into());
+        for row in &rows {
+            self.claimed(row, is_gone);
+        }
+        Ok(())
+    }
+
+    fn claimed(&mut self, row: &Row, is_gone: bool) {
+        let settled_until: i64 = row.get("settled_until");
+        let settled_until = Timestamp::from_nanosecond(settled_until.into());
+        if let (Ok(id), Ok(settled_until)) = (ScheduleId::parse(row.get("schedule")), settled_until)
+        {
             self.owned.insert(id.clone());
             self.claimed.push_back(Claimed {
                 id,
                 claim: Claim(row.get("fence")),
-                settled_until: settled_until.unwrap_or(now),
+                settled_until,
                 is_gone,
             });
         }
-        Ok(())
     }
 
     /// What should be another's.

@@ -95,7 +95,8 @@ impl Recorder<'_> {
                 of_kind.iter().for_each(|fact| marks.take(fact));
             }
         }
-        if marks != self.marks {
+        // Without a fact it is a try whether anything can be written.
+        if marks != self.marks || facts.is_empty() {
             calls.push(self.note(marks));
         }
         failpoint::pass(failpoint::BEFORE_COMMIT);

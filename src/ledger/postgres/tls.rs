@@ -131,3 +131,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use rustls::pki_types::PrivateKeyDer;
+
+    use crate::ledger::Database;
+    use crate::ledger::postgres::connection::Connection;
+
+    use super::*;
+
+    /// A certificate for `localhost` in a file, and its key.
+    fn certificate() -> (tempfile::NamedTempFile, PrivateKeyDer<'static>) {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(certificate.pem().as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+        (file, key)
+    }
+
+    /// What a server hears that answers so when it is asked for TLS, and what the client says of it.
+    fn told_a_server(answer: u8, is_trusted: bool) -> (String, String) {
+        let (file, key) = certificate();
+        let chain = vec![CertificateDer::from_pem_file(file.path()).unwrap()];
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 8]).unwrap();
+            stream.write_all(&[answer]).unwrap();
+            let mut heard = [0; 1024];
+            let length = if answer == b'S' {
+                let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+                rustls::StreamOwned::new(connection, stream).read(&mut heard)
+            } else {
+                stream.read(&mut heard)
+            };
+            String::from_utf8_lossy(&heard[..length.unwrap_or(0)]).into_owned()
+        });
+        let url =
+            format!("postgres://watchman@localhost:{port}/t?hostaddr=127.0.0.1&sslmode=require");
+        let ca_file = is_trusted.then(|| file.path().to_owned());
+        let database = Database::parse(&url, None, ca_file).unwrap();
+        let error = Connection::open(&database).err().unwrap();
+        (server.join().unwrap(), error.to_string())
+    }
+
+    #[test]
+    fn a_server_hears_who_comes_once_its_certificate_is_trusted() {
+        let (heard, _) = told_a_server(b'S', true);
+        assert!(heard.contains("watchman"), "{heard}");
+    }
+
+    #[test]
+    fn a_server_that_is_not_trusted_hears_nothing() {
+        let (heard, error) = told_a_server(b'S', false);
+        assert_eq!(heard, "");
+        assert!(error.contains("certificate"), "{error}");
+    }
+
+    #[test]
+    fn a_server_without_tls_hears_nothing() {
+        let (heard, error) = told_a_server(b'N', true);
+        assert_eq!(heard, "");
+        assert!(error.contains("TLS"), "{error}");
+    }
+}
