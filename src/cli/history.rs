@@ -1,6 +1,7 @@
 //! `triggerd history`: what the ledger says of the past, as lines or as JSON. It reads beside a
 //! running daemon and never writes; where the ledger can't be read, the daemon is asked.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,11 +61,20 @@ pub(super) async fn run(
     if !args.follow {
         return Ok(ExitCode::SUCCESS);
     }
+    // What is there by now was told above.
+    let before = after(&past, position, schedule.as_ref(), workplace).await?;
+    let before = before.positions.into_iter();
+    let mut told: BTreeSet<Position> = before.filter(|at| *at <= position).collect();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let page = after(&past, position, schedule.as_ref(), workplace).await?;
         position = page.position;
-        if print(&page.rows, args.json, out)
+        let seen = page.positions.iter().copied().collect();
+        let new = page.rows.into_iter().zip(page.positions);
+        let new = new.filter(|(_, at)| !told.contains(at));
+        let rows: Vec<Row> = new.map(|(row, _)| row).collect();
+        told = seen;
+        if print(&rows, args.json, out)
             .and_then(|()| Ok(out.flush()?))
             .is_err()
         {

@@ -31,6 +31,8 @@ pub(super) struct Dialect {
     pub(super) greater: &'static str,
     /// A join whose left side is gone through, each row looking its partners up in an index.
     pub(super) join_each: &'static str,
+    /// How far before the newest position one may still come, of a transaction that takes longer.
+    pub(super) late_positions: i64,
 }
 
 impl dyn Ask + '_ {

@@ -133,6 +133,12 @@ impl Reader {
         })
     }
 
+    /// Up to where nothing is recorded any more, once this is the newest: where several nodes write,
+    /// a later position may be seen before an earlier one. Whoever follows asks from here again.
+    pub fn all_are_there_up_to(&self, newest: Position) -> Position {
+        Position((newest.0 - self.store().dialect().late_positions).max(0))
+    }
+
     /// The last one that was given.
     ///
     /// # Errors

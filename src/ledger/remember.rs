@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::ask::{Ask, Asked, Param, Row};
+use super::ask::{Ask, Asked, Dialect, Param, Row};
 use super::rows;
 use super::values::{At, Count, Text};
 use crate::api::wire::RunStatus;
@@ -322,7 +322,9 @@ impl Memory<'_> {
 /// is missed at its scheduled time. Each schedule looks its own rows
 /// up in the index, instead of all rows looking for their schedule.
 fn spans(store: &dyn Ask, those: &str) -> String {
-    let super::ask::Dialect { greater, join_each } = store.dialect();
+    let Dialect {
+        greater, join_each, ..
+    } = store.dialect();
     format!(
         "SELECT s.name, 'open' AS what, d.window_start AS first, d.window_end AS last, 1 AS count
         FROM schedules s {join_each} deliveries d ON d.schedule = s.name

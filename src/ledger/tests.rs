@@ -26,7 +26,7 @@ use crate::schedule::{ScheduleId, Target, TriggerId};
 mod file;
 pub(in crate::ledger) mod kept;
 
-fn at(text: &str) -> Timestamp {
+pub(in crate::ledger) fn at(text: &str) -> Timestamp {
     format!("2026-11-23T{text}Z").parse().unwrap()
 }
 
@@ -35,7 +35,7 @@ fn id(name: &str) -> ScheduleId {
 }
 
 /// The hourly delivery of `a` at this hour.
-fn delivery(hour: i8) -> Arc<Delivery> {
+pub(in crate::ledger) fn delivery(hour: i8) -> Arc<Delivery> {
     let scheduled_at = at(&format!("{hour:02}:00:00"));
     let occurrence = Occurrence {
         schedule: id("a"),
@@ -85,7 +85,7 @@ fn attempt(delivery: &Arc<Delivery>, outcome: Outcome, next: Next) -> Arc<Attemp
     })
 }
 
-fn accepted(delivery: &Arc<Delivery>) -> [Fact; 2] {
+pub(in crate::ledger) fn accepted(delivery: &Arc<Delivery>) -> [Fact; 2] {
     let acceptance = Acceptance {
         conversation_url: Some("https://chatgpt.com/c/1".into()),
         run_id: Some("apirun_1".into()),
@@ -106,7 +106,7 @@ fn accepted(delivery: &Arc<Delivery>) -> [Fact; 2] {
     ]
 }
 
-fn began() -> Fact {
+pub(in crate::ledger) fn began() -> Fact {
     Fact::Began {
         schedule: id("a"),
         at: at("07:30:00"),
@@ -618,7 +618,7 @@ async fn a_disk_that_refuses_keeps_nothing_from_firing_and_gets_everything_later
     assert_eq!(hours, [at("08:00:00"), at("09:00:00")]);
 }
 
-fn skip_at(hour: i8, why: Skip) -> Fact {
+pub(in crate::ledger) fn skip_at(hour: i8, why: Skip) -> Fact {
     Fact::Skipped(Skipped {
         schedule: id("a"),
         why,

@@ -17,6 +17,8 @@ pub mod why;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Page {
     pub rows: Vec<Row>,
+    /// Of each row of what came after a position.
+    pub positions: Vec<Position>,
     pub position: Position,
 }
 
@@ -29,10 +31,14 @@ impl Page {
         let position = reader.position()?;
         let entries = reader.history(filter)?;
         let rows = entries.iter().map(|entry| Row::new(entry, now)).collect();
-        Ok(Self { rows, position })
+        Ok(Self {
+            rows,
+            positions: Vec::new(),
+            position,
+        })
     }
 
-    /// What was recorded after `position`.
+    /// What was recorded after `position`; where several nodes write, some of what was before it as well.
     ///
     /// # Errors
     /// If the ledger is damaged or was taken away.
@@ -42,11 +48,12 @@ impl Page {
         schedule: Option<&ScheduleId>,
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
-        let entries = reader.after(position, schedule)?;
-        let newest = entries.iter().filter_map(Entry::position).max();
+        let entries = reader.after(reader.all_are_there_up_to(position), schedule)?;
+        let positions: Vec<_> = entries.iter().filter_map(Entry::position).collect();
         Ok(Self {
             rows: entries.iter().map(|entry| Row::new(entry, now)).collect(),
-            position: newest.unwrap_or(position),
+            position: positions.iter().copied().fold(position, Position::max),
+            positions,
         })
     }
 }

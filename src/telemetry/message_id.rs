@@ -102,7 +102,7 @@ pub const MESSAGE_IDS: [(&str, &str); 41] = [
     ),
     ("the lease had lapsed", "78fdbc9a4a154fe58bca02e00826d54b"),
     (
-        "another node looks after these schedules",
+        "facts of schedules that are not this node's",
         "d693775c50814b2c93010517ba85cc2b",
     ),
     (

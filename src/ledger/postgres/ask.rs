@@ -74,6 +74,8 @@ pub(super) struct Asking<'a> {
 const DIALECT: Dialect = Dialect {
     greater: "greatest",
     join_each: "JOIN",
+    // Of 256 statements of other nodes.
+    late_positions: 256 << 20,
 };
 
 impl Ask for Asking<'_> {

@@ -209,7 +209,7 @@ impl Postgres {
             tracing::warn!(
                 facts = fenced,
                 schedules = done.lost.len(),
-                "another node looks after these schedules by now: what was stated here is left out of the ledger"
+                "facts of schedules that are not this node's, or not any more, are left out of the ledger"
             );
         }
         member.lost(std::mem::take(&mut done.lost).into_iter().collect());

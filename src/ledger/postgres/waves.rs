@@ -132,3 +132,69 @@ fn subjects(fact: &Fact) -> [Option<(Subject<'_>, bool)>; 2] {
         Fact::SettledUntil(_) | Fact::Rewound { .. } => [None, None],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::{accepted, at, began, delivery, skip_at};
+    use crate::plan::delivery::Skip;
+
+    /// Each wave in a pair of brackets, by kind, each fact by its place.
+    #[track_caller]
+    fn check(facts: &[Fact], expected: &str) {
+        let waves = waves(facts.iter().enumerate());
+        let wave = |wave: &Wave| format!("{:?}", wave.kinds);
+        let waves: Vec<_> = waves.iter().map(wave).collect();
+        assert_eq!(waves.join(" "), expected);
+    }
+
+    #[test]
+    fn a_crowd_is_one_wave_whatever_belongs_to_each() {
+        let mut crowd: Vec<Fact> = [8, 9, 10]
+            .map(|hour| Fact::WrittenAhead(delivery(hour)))
+            .into();
+        check(&crowd, "[(WrittenAhead, [0, 1, 2])]");
+        crowd = [8, 9]
+            .iter()
+            .flat_map(|hour| accepted(&delivery(*hour)))
+            .collect();
+        check(&crowd, "[(Attempted, [0, 2]), (Ended, [1, 3])]");
+    }
+
+    #[test]
+    fn what_is_about_one_thing_keeps_its_order() {
+        let ahead = |hour| Fact::WrittenAhead(delivery(hour));
+        let twice = [ahead(8), ahead(8)];
+        check(&twice, "[(WrittenAhead, [0])] [(WrittenAhead, [1])]");
+        let again = [ahead(8), Fact::Withdrawn(delivery(8)), ahead(8)];
+        check(
+            &again,
+            "[(WrittenAhead, [0])] [(Withdrawn, [1]), (WrittenAhead, [2])]",
+        );
+        // A skip grows only if no delivery lies between.
+        let between = [
+            skip_at(8, Skip::Paused),
+            ahead(9),
+            skip_at(10, Skip::Paused),
+        ];
+        check(
+            &between,
+            "[(Skipped, [0])] [(WrittenAhead, [1]), (Skipped, [2])]",
+        );
+        check(&[began(), ahead(8)], "[(Began, [0]), (WrittenAhead, [1])]");
+        check(&[ahead(8), began()], "[(WrittenAhead, [0])] [(Began, [1])]");
+    }
+
+    #[test]
+    fn a_step_of_the_clock_comes_after_all_before_it_and_before_all_after_it() {
+        let facts = [
+            Fact::WrittenAhead(delivery(8)),
+            Fact::Rewound { to: at("07:00:00") },
+            Fact::WrittenAhead(delivery(9)),
+        ];
+        check(
+            &facts,
+            "[(WrittenAhead, [0])] [(Rewound, [1]), (WrittenAhead, [2])]",
+        );
+    }
+}

@@ -83,6 +83,7 @@ pub(super) struct Asking<'a> {
 const DIALECT: Dialect = Dialect {
     greater: "max",
     join_each: "CROSS JOIN",
+    late_positions: 0,
 };
 
 impl Ask for Asking<'_> {
