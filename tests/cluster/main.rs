@@ -5,7 +5,7 @@
 //!     cargo test --test cluster                      # about three minutes
 //!     cargo test --test cluster -- --long --seed 7
 //!     cargo test --test cluster -- --only kill
-//!     cargo test --release --test cluster -- --measure 10000000
+//!     cargo test --release --test cluster -- --burst --rows 10000000
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 #![allow(
@@ -50,7 +50,9 @@ pub(crate) struct Context {
     pub(crate) is_long: bool,
     pub(crate) seed: u64,
     pub(crate) daemon: PathBuf,
-    /// Instead of the faults: measured with so many rows in the ledger.
+    /// Instead of the faults: measured with ten thousand due at once.
+    pub(crate) is_burst: bool,
+    /// The same, with so many rows in the ledger.
     pub(crate) measured: Option<u64>,
 }
 
@@ -64,8 +66,13 @@ fn main() -> ExitCode {
     };
     let wanted = |name: &str| only.is_empty() || only.iter().any(|it| it == name);
     println!("seed {}, {}", context.seed, context.daemon.display());
+    if context.is_burst {
+        measure::burst(&context);
+    }
     if let Some(rows) = context.measured {
-        measure::measure(&context, rows);
+        measure::many_rows(rows);
+    }
+    if context.is_burst || context.measured.is_some() {
         return ExitCode::SUCCESS;
     }
     let started = Instant::now();
@@ -98,6 +105,7 @@ fn asked() -> Result<(Context, Vec<String>), String> {
         is_long: false,
         seed: 1,
         daemon: env!("CARGO_BIN_EXE_triggerd").into(),
+        is_burst: false,
         measured: None,
     };
     let mut only = Vec::new();
@@ -110,16 +118,21 @@ fn asked() -> Result<(Context, Vec<String>), String> {
                 let seed = value()?;
                 context.seed = seed.parse().map_err(|_| format!("`{seed}` is no number"))?;
             }
-            "--measure" => {
+            "--burst" => context.is_burst = true,
+            "--rows" => {
                 let rows = value()?;
                 let rows = rows.parse().map_err(|_| format!("`{rows}` is no number"))?;
                 context.measured = Some(rows);
             }
-            "--daemon" => context.daemon = value()?.into(),
+            "--daemon" => {
+                let path = value()?;
+                context.daemon =
+                    std::path::absolute(&path).map_err(|error| format!("`{path}`: {error}"))?;
+            }
             "--only" => only.push(value()?),
             _ => {
                 return Err(format!(
-                    "`{word}` is not known: --long, --seed N, --only FAULT, --daemon PATH, --measure ROWS"
+                    "`{word}` is not known: --long, --seed N, --only FAULT, --daemon PATH, --burst, --rows N"
                 ));
             }
         }

@@ -22,7 +22,7 @@ const CROWD: usize = 10_000;
 /// From the start of the daemons to the instant at which all is due: files are read and claimed.
 const WARM_UP: SignedDuration = SignedDuration::from_secs(60);
 
-pub(crate) fn measure(context: &Context, rows: u64) {
+pub(crate) fn burst(context: &Context) {
     println!(
         "| {CROWD} due at once | late p50 / p99 / last ms | round trips to the database for each occurrence |"
     );
@@ -31,7 +31,6 @@ pub(crate) fn measure(context: &Context, rows: u64) {
     for count in 1..=3 {
         nodes(context, count);
     }
-    many_rows(rows);
 }
 
 fn crowd(due: Timestamp) -> Vec<Plan> {
@@ -96,7 +95,7 @@ fn lateness(world: &World, due: Timestamp) -> String {
 }
 
 /// The same work on an empty ledger and on a full one.
-fn many_rows(rows: u64) {
+pub(crate) fn many_rows(rows: u64) {
     println!(
         "\n| deliveries in the ledger | claiming {CROWD} schedules | writing 1,000 ahead | recording 1,000 acceptances | the same while it is pruned, the longest |"
     );
@@ -152,7 +151,7 @@ fn thousand(node: &mut OneNode, schedules: &[ScheduleId], hour: i64) -> (Duratio
 /// Accepted deliveries of the crowd, long ago.
 fn fill(server: &Server, rows: u64) {
     let each = rows / CROWD as u64;
-    let first = at(-2).as_second() * 1_000_000_000;
+    let first = at(-60 * 24).as_second() * 1_000_000_000;
     server.query(&format!(
         "INSERT INTO schedules SELECT 'crowd-' || n, true, 0, {first} FROM generate_series(0, {CROWD} - 1) AS n;"
     ));

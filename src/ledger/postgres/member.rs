@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::connection::{Connection, call};
 use super::database::Database;
 use super::{Trouble, ask};
-use crate::ledger::ask::AskError;
+use crate::ledger::ask::{Ask, AskError};
 use crate::ledger::cluster::{Claim, Holding, LEASE, LiveNode, News, Node, Nodes, Taken};
 use crate::ledger::remember;
 use crate::ledger::values::At;
@@ -483,7 +483,10 @@ impl Member {
         };
         let claimed: Vec<_> = self.claimed.iter().take(some).cloned().collect();
         let ids: Vec<_> = claimed.iter().map(|it| &it.id).collect();
-        let mut remembered = remember::of(&asking, &ids, (self.node.wall)())?;
+        asking.begin_view()?;
+        let remembered = remember::of(&asking, &ids, (self.node.wall)());
+        asking.end_view();
+        let mut remembered = remembered?;
         let taken = claimed.into_iter().map(|it| {
             let mut remembered = remembered.remove(&it.id).unwrap_or_default();
             remembered.settled_until = Some(it.settled_until);

@@ -319,7 +319,11 @@ impl Store for Postgres {
         };
         let me = self.among.as_ref();
         let me = me.and_then(|among| among.member.incarnation());
-        remember::delivered_after(&asking, at, me).unwrap_or_default()
+        let delivered = asking
+            .begin_view()
+            .and_then(|()| remember::delivered_after(&asking, at, me));
+        asking.end_view();
+        delivered.unwrap_or_default()
     }
 
     /// A node that ends in order is not waited for by the others.
