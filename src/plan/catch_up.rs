@@ -24,6 +24,23 @@ pub struct Settlement {
     pub on_time: Vec<Slot>,
 }
 
+impl Settlement {
+    /// Where this slot alone has passed, and is on time.
+    pub fn on_time(slot: Slot) -> Self {
+        let mut settlement = Self::default();
+        match slot.excluded {
+            true => settlement.skipped.push(Stretch::of(Skip::Excluded, &slot)),
+            false => settlement.on_time.push(slot),
+        }
+        settlement
+    }
+}
+
+/// Whether what was due then is not missed.
+pub fn is_on_time(due_at: Timestamp, now: Timestamp) -> bool {
+    due_at >= earlier(now, LATE)
+}
+
 /// Consecutive occurrences that are skipped for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {
@@ -48,7 +65,7 @@ pub fn settle(
 ) -> Settlement {
     let late_since = just_before(earlier(earlier(now, LATE), jitter)).max(after);
     let mut on_time: Vec<Slot> = slots(recurrence, late_since, now)
-        .skip_while(|slot| earlier(now, LATE) > due_at(slot))
+        .skip_while(|slot| !is_on_time(due_at(slot), now))
         .collect();
     let missed_until = on_time.first().map_or(now, |slot| just_before(slot.at));
 

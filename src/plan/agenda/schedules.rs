@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::deliveries::Open;
 use super::{Agenda, AtWall, Known, LEAD, Notice};
 use crate::clock::Moment;
-use crate::plan::catch_up::{self, LATE, Stretch, just_before};
+use crate::plan::catch_up::{self, LATE, Settlement, Stretch, just_before};
 use crate::plan::delivery::{Delivery, Opened, Skip, Verdict, Window, earlier};
 use crate::plan::fact::{Fact, Skipped};
 use crate::plan::jitter;
@@ -35,6 +35,8 @@ pub(super) struct Entry {
 struct Prepared {
     delivery: Arc<Delivery>,
     written: Written,
+    /// The one after it, looked for ahead of time: at the instant only the call is left.
+    following: Option<Slot>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,17 @@ pub(super) enum Written {
     Yes,
     /// The ledger has a delivery of this occurrence already: the clock stepped back.
     Before,
+}
+
+impl Entry {
+    /// The slot after `next`.
+    fn following(&self, next: &Slot) -> Option<Slot> {
+        let prepared = self.prepared.as_ref();
+        match prepared.filter(|it| it.delivery.occurrence.scheduled_at == next.at) {
+            Some(prepared) => prepared.following,
+            None => next_of(&self.schedule, next.at),
+        }
+    }
 }
 
 impl Agenda {
@@ -111,23 +124,28 @@ impl Agenda {
             return;
         };
         entry.wake = None;
-        let next = entry.next.filter(|slot| slot.at <= now.wall);
-        if let Some(next) = next {
+        if let Some(next) = entry.next.filter(|slot| slot.at <= now.wall) {
             self.skip_paused(id, next.at, now);
         }
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        if entry.next.is_some_and(|slot| slot.at <= now.wall) {
+        if let Some(next) = entry.next.filter(|slot| slot.at <= now.wall) {
             let schedule = entry.schedule.clone();
-            let settlement = catch_up::settle(
-                &schedule.recurrence,
-                schedule.policies.missed,
-                schedule.jitter,
-                |slot| jitter::due_at(&schedule, &self.namespace, slot),
-                entry.place,
-                now.wall,
-            );
+            let following = entry.following(&next);
+            let due_at = |slot: &Slot| jitter::due_at(&schedule, &self.namespace, slot);
+            let is_alone = following.is_none_or(|slot| slot.at > now.wall);
+            let settlement = match is_alone && catch_up::is_on_time(due_at(&next), now.wall) {
+                true => Settlement::on_time(next),
+                false => catch_up::settle(
+                    &schedule.recurrence,
+                    schedule.policies.missed,
+                    schedule.jitter,
+                    due_at,
+                    entry.place,
+                    now.wall,
+                ),
+            };
             let is_on_time = |prepared: &Prepared| {
                 let scheduled_at = prepared.delivery.occurrence.scheduled_at;
                 settlement
@@ -156,7 +174,10 @@ impl Agenda {
             }
             if let Some(entry) = self.entries.get_mut(id) {
                 entry.place = now.wall;
-                entry.next = next_of(&schedule, now.wall);
+                entry.next = match is_alone {
+                    true => following,
+                    false => next_of(&schedule, now.wall),
+                };
             }
             if let Some(known) = self.known.get_mut(id) {
                 known.delivered.retain(|at| *at > now.wall);
@@ -344,6 +365,7 @@ impl Agenda {
             entry.prepared = Some(Prepared {
                 delivery,
                 written: Written::NotYet,
+                following: next_of(&schedule, slot.at),
             });
         }
     }
@@ -490,7 +512,9 @@ impl Agenda {
             .entries
             .get_mut(id)
             .and_then(|entry| entry.prepared.take());
-        if let Some(Prepared { delivery, written }) = prepared
+        if let Some(Prepared {
+            delivery, written, ..
+        }) = prepared
             && written != Written::Before
         {
             self.coverage(id, |coverage| coverage.withdraw(delivery.window));
@@ -535,7 +559,7 @@ impl Agenda {
         }
         let catch_up = entry.schedule.policies.missed.catch_up;
         let schedule = entry.schedule.clone();
-        let missed = earlier(now.wall, LATE) > delivery.due_at;
+        let missed = !catch_up::is_on_time(delivery.due_at, now.wall);
         let gives_way = still_owed && missed && has_enough_newer(&schedule, scheduled_at, now);
         let is_caught_up = still_owed && missed && catch_up != CatchUp::None && !gives_way;
         let delivery = match is_caught_up {

@@ -9,8 +9,8 @@ use super::{Action, Agenda, AtBoot, Notice};
 use crate::api::token::TokenId;
 use crate::clock::Moment;
 use crate::plan::breaker::{Gate, GateDue, Waiting};
-use crate::plan::catch_up::LATE;
-use crate::plan::delivery::{Verdict, earlier};
+use crate::plan::catch_up;
+use crate::plan::delivery::Verdict;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::schedule::{CatchUp, ScheduleId, TriggerId};
 
@@ -98,7 +98,7 @@ impl Agenda {
     /// How far apart the late deliveries of its schedule are sent, if this is one of them.
     pub(super) fn spacing(&self, key: &IdempotencyKey, now: Moment) -> Option<Duration> {
         let open = self.open.get(key)?;
-        let late = earlier(now.wall, LATE) > open.delivery.due_at;
+        let late = !catch_up::is_on_time(open.delivery.due_at, now.wall);
         let entry = self.entries.get(&open.delivery.occurrence.schedule)?;
         match entry.schedule.policies.missed.catch_up {
             CatchUp::All { spacing, .. } if late && !open.is_manual() => Some(spacing),

@@ -443,7 +443,8 @@ fn a_schedule_whose_next_occurrence_is_no_later_stops_loudly_and_alone() {
     world.live_until("2026-11-23T10:30:00Z");
     cron::STUCK.set(None);
     insta::assert_snapshot!(world.story(), @"
-    23T09:00:00 withdraw a-20261123T0900
+    23T09:00:00 send a-20261123T0900 #1 (10:00-09:00 missed 0)
+    23T09:00:00 accepted a-20261123T0900
     23T09:00:00 a is stuck at 09:00:00
     23T09:05:00 send b-20261123T0905 #1 (10:05-09:05 missed 0)
     23T09:05:00 accepted b-20261123T0905
