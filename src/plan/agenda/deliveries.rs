@@ -259,7 +259,6 @@ impl Agenda {
 
     pub(super) fn open_delivery(&mut self, open: Open, now: Moment) {
         let key = open.delivery.idempotency_key.clone();
-        let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
         let agent = &open.delivery.target.trigger_id;
@@ -267,8 +266,7 @@ impl Agenda {
         if let Some(openings) = self.openings.get_mut(&schedule) {
             openings.add(key.clone(), open.delivery.opened_at);
         }
-        self.open_by_schedule
-            .insert((schedule, scheduled_at, key.clone()));
+        self.open_by_schedule.insert(schedule, open.waiting());
         self.open.insert(key.clone(), open);
         self.expect_acceptance(&key, now);
     }
@@ -465,28 +463,21 @@ impl Agenda {
         first: Timestamp,
         last: Timestamp,
     ) -> impl Iterator<Item = Timestamp> {
-        let from = (id.clone(), first, IdempotencyKey::recorded(""));
         self.open_by_schedule
-            .range(from..)
-            .take_while(move |(schedule, at, _)| schedule == id && *at <= last)
-            .filter(|(.., key)| self.open.get(key).is_some_and(|open| !open.is_manual()))
-            .map(|(_, at, _)| *at)
+            .between(id, first, last)
+            .filter(|(_, key)| self.open.get(key).is_some_and(|open| !open.is_manual()))
+            .map(|(at, _)| *at)
     }
 
     /// A schedule's open deliveries, oldest first.
     pub(super) fn of_schedule(&self, id: &ScheduleId) -> Vec<IdempotencyKey> {
-        let from = (id.clone(), Timestamp::MIN, IdempotencyKey::recorded(""));
-        self.open_by_schedule
-            .range(from..)
-            .take_while(|(schedule, ..)| schedule == id)
-            .map(|(.., key)| key.clone())
-            .collect()
+        let deliveries = self.open_by_schedule.of(id).iter();
+        deliveries.map(|(_, key)| key.clone()).collect()
     }
 
     /// Removes every trace of an open delivery from the agenda.
     pub(super) fn forget(&mut self, key: &IdempotencyKey) -> Option<Open> {
         let open = self.open.remove(key)?;
-        let (scheduled_at, _) = open.waiting();
         let schedule = open.delivery.occurrence.schedule.clone();
         self.boot
             .remove(open.deadline, AtBoot::Deadline(key.clone()));
@@ -514,8 +505,7 @@ impl Agenda {
             }
             State::Trying | State::Paused => {}
         }
-        self.open_by_schedule
-            .remove(&(schedule, scheduled_at, key.clone()));
+        self.open_by_schedule.remove(&schedule, &open.waiting());
         Some(open)
     }
 }

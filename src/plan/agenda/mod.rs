@@ -32,6 +32,7 @@ use crate::plan::window::Coverage;
 use crate::schedule::{Schedule, ScheduleId, TriggerId};
 
 mod answers;
+mod by_schedule;
 mod deliveries;
 mod pauses;
 mod runs;
@@ -45,6 +46,7 @@ mod tests;
 mod timers;
 mod waits;
 
+use by_schedule::BySchedule;
 use deliveries::{Open, Pace};
 pub use runs::LookUp;
 use schedules::Entry;
@@ -163,7 +165,7 @@ pub struct Agenda {
     /// Written ahead by a process that may have ended before their scheduled time.
     left_over: HashMap<ScheduleId, Vec<OpenDelivery>>,
     open: HashMap<IdempotencyKey, Open>,
-    open_by_schedule: BTreeSet<(ScheduleId, Timestamp, IdempotencyKey)>,
+    open_by_schedule: BySchedule,
     wall: Timers<Timestamp, AtWall>,
     boot: Timers<Boottime, AtBoot>,
     gates: Gates,
@@ -242,7 +244,7 @@ impl Agenda {
             known: HashMap::default(),
             left_over: HashMap::default(),
             open: HashMap::default(),
-            open_by_schedule: BTreeSet::new(),
+            open_by_schedule: BySchedule::default(),
             wall: Timers::new(),
             boot: Timers::new(),
             gates: Gates::default(),

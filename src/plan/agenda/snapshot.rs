@@ -54,7 +54,7 @@ impl ScheduleNow {
 impl Agenda {
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         let mut waiting = HashMap::<_, Vec<_>>::new();
-        for (schedule, _, key) in &self.open_by_schedule {
+        for (schedule, key) in self.open_by_schedule.iter() {
             let waits_for = self.open.get(key).map(|open| open.state.waits_for());
             waiting.entry(schedule).or_default().extend(waits_for);
         }
