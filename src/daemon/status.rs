@@ -327,7 +327,7 @@ impl ScheduleStatus {
             schedule: schedule.id.to_string(),
             description: schedule.description.to_string(),
             enabled: schedule.enabled,
-            timezone: zone.name.to_string(),
+            timezone: zone.name().to_owned(),
             next_local: now.next.map(|next| {
                 let local = next.at.to_zoned_datetime(zone.tz.clone());
                 local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()

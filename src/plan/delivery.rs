@@ -144,7 +144,7 @@ pub fn variables(
         description: schedule.description.to_string(),
         scheduled_at: local(occurrence.scheduled_at),
         submitted_at: local(due_at),
-        timezone: schedule.recurrence.zone.name.to_string(),
+        timezone: schedule.recurrence.zone.name().to_owned(),
         window_start: local(window.start),
         window_end: local(window.end),
         missed_count: window.missed_count,

@@ -36,7 +36,7 @@ impl Occurrence {
             scheduled_at: slot.at,
             label: recurrence.label(slot).into(),
             zone: match slot.naming {
-                Naming::WallClock => recurrence.zone.name.clone(),
+                Naming::WallClock => recurrence.zone.name().into(),
                 Naming::Utc => "UTC".into(),
             },
             origin: Origin::Schedule,

@@ -76,7 +76,7 @@ mod tests {
         let schedule = smallest();
         assert!(schedule.enabled);
         assert!(!schedule.keep_input);
-        assert_eq!(schedule.recurrence.zone.name.as_ref(), "UTC");
+        assert_eq!(schedule.recurrence.zone.name(), "UTC");
         assert_eq!(schedule.jitter, Duration::ZERO);
         assert_eq!(schedule.conversation, Conversation::Occurrence);
         let message = &schedule.message;

@@ -471,10 +471,7 @@ fn recurrences() -> impl Strategy<Value = (Recurrence, Timestamp)> {
                 .iter()
                 .map(|line| CronExpr::parse(&line.text(), "law").expect("it fires"))
                 .collect();
-            let zone = Zone {
-                name: tz.iana_name().unwrap_or("UTC").into(),
-                tz: tz.clone(),
-            };
+            let zone = Zone { tz: tz.clone() };
             let recurrence = Recurrence {
                 timing: Timing::Cron(lines),
                 zone,

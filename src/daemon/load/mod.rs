@@ -47,7 +47,6 @@ pub struct Catalog {
 
 /// One file.
 struct Entry {
-    path: PathBuf,
     is_link: bool,
     /// `None` while it is not there.
     seen: Option<Seen>,
@@ -60,7 +59,14 @@ struct Entry {
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
     file: Fingerprint,
-    input: Option<(PathBuf, Option<Fingerprint>)>,
+    /// Few schedules have one.
+    input: Option<Box<SeenInput>>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct SeenInput {
+    path: PathBuf,
+    file: Option<Fingerprint>,
 }
 
 /// What a look at the folder found.
@@ -127,9 +133,15 @@ impl Catalog {
         source: &Source,
         now: Timestamp,
     ) -> Option<Arc<Schedule>> {
-        let path = self.folder.join(format!("{id}.toml"));
         let input = source.input.as_deref().map(str::to_owned);
-        resolve_quietly(&path, id, &source.toml, input, &self.context, now)
+        resolve_quietly(
+            &self.path_of(id),
+            id,
+            &source.toml,
+            input,
+            &self.context,
+            now,
+        )
     }
 
     /// Every problem of every file as it is now, by path.
@@ -220,9 +232,9 @@ impl Catalog {
         self.misnamed.retain(|path, _| paths.contains(path));
         let missing: Vec<_> = self
             .files
-            .values()
-            .filter(|entry| !paths.contains(&entry.path))
-            .map(|entry| entry.path.clone())
+            .keys()
+            .map(|id| self.path_of(id))
+            .filter(|path| !paths.contains(path))
             .collect();
         let mut stale = Vec::new();
         for path in paths.iter().chain(&missing) {
@@ -305,7 +317,7 @@ impl Catalog {
         }
         let was_missing = self.missing.remove(id).is_some();
         let entry = self.files.get(id);
-        was_missing || !entry.is_some_and(Entry::is_as_seen)
+        was_missing || !entry.is_some_and(|it| it.is_as_seen(path))
     }
 
     /// Takes up what was read of a file, in place of what it said before.
@@ -318,8 +330,8 @@ impl Catalog {
         let before = self.files.remove(&id);
         self.index_input(&id, before.as_ref(), Some(&entry));
         match entry.is_link && entry.seen.is_some() {
-            true => self.links.insert(entry.path.clone()),
-            false => self.links.remove(&entry.path),
+            true => self.links.insert(self.path_of(&id)),
+            false => self.links.remove(&self.path_of(&id)),
         };
         self.remembered.remove(&id);
         let in_force_before = before.and_then(|entry| entry.in_force).or(remembered);
@@ -364,7 +376,6 @@ impl Catalog {
         for (id, source) in std::mem::take(&mut self.remembered) {
             self.missing.entry(id.clone()).or_insert(now.boot);
             let entry = Entry {
-                path: self.path_of(&id),
                 is_link: false,
                 seen: None,
                 in_force: self.resolve(&id, &source, now),
@@ -410,7 +421,6 @@ impl Catalog {
     fn read_new(&self, id: &ScheduleId, path: &Path, now: Moment) -> (Entry, Option<Source>) {
         let fingerprint = Fingerprint::at(path);
         let mut entry = Entry {
-            path: path.to_owned(),
             is_link: path.is_symlink(),
             seen: fingerprint.map(|file| Seen { file, input: None }),
             in_force: None,
@@ -432,7 +442,8 @@ impl Catalog {
         let parsed = Parsed::new(path, &text, &self.context);
         let input = parsed.input_file().map(|name| self.read_input(name));
         if let (Some(seen), Some((path, fingerprint, _))) = (&mut entry.seen, &input) {
-            seen.input = Some((path.clone(), *fingerprint));
+            let (path, file) = (path.clone(), *fingerprint);
+            seen.input = Some(Box::new(SeenInput { path, file }));
         }
         let input = input.map(|(.., text)| text);
         let input_text = input.as_ref().and_then(|input| input.as_deref().ok());
@@ -508,21 +519,20 @@ const MOST_AT_ONCE: usize = 1024;
 
 impl Entry {
     /// Whether the file and its input are as they were when they were read.
-    fn is_as_seen(&self) -> bool {
+    fn is_as_seen(&self, path: &Path) -> bool {
         let Some(seen) = &self.seen else {
             return false;
         };
-        Fingerprint::at(&self.path) == Some(seen.file)
+        Fingerprint::at(path) == Some(seen.file)
             && seen
                 .input
                 .as_ref()
-                .is_none_or(|(path, input)| Fingerprint::at(path) == *input)
+                .is_none_or(|input| Fingerprint::at(&input.path) == input.file)
     }
 
     /// The file beside its own that it reads.
     fn input(&self) -> Option<&PathBuf> {
-        let (path, _) = self.seen.as_ref()?.input.as_ref()?;
-        Some(path)
+        Some(&self.seen.as_ref()?.input.as_ref()?.path)
     }
 }
 

@@ -1,13 +1,10 @@
 //! The zone that a file names. It refuses what is not one zone's full name, and knows no wall clock.
 
-use std::sync::Arc;
-
 use jiff::tz::{TimeZone, db};
 
 /// Keeps the name as the file writes it: it goes into the idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
-    pub name: Arc<str>,
     pub tz: TimeZone,
 }
 
@@ -70,10 +67,11 @@ const ABBREVIATIONS: [(&str, &str); 46] = [
 
 impl Zone {
     pub fn utc() -> Zone {
-        Zone {
-            name: "UTC".into(),
-            tz: TimeZone::UTC,
-        }
+        Zone { tz: TimeZone::UTC }
+    }
+
+    pub fn name(&self) -> &str {
+        self.tz.iana_name().unwrap_or("UTC")
     }
 
     pub fn parse(name: &str) -> Result<Zone, ZoneError> {
@@ -90,10 +88,7 @@ impl Zone {
         }
         // jiff takes any case, and the name goes into keys: one zone, one spelling.
         match db().get(name) {
-            Ok(tz) if tz.iana_name() == Some(name) && !tz.is_unknown() => Ok(Zone {
-                name: name.into(),
-                tz,
-            }),
+            Ok(tz) if tz.iana_name() == Some(name) && !tz.is_unknown() => Ok(Zone { tz }),
             _ => Err(ZoneError {
                 message: format!("`{name}` is not a known time zone"),
                 help: Some(suggestion(name)),
@@ -160,7 +155,7 @@ mod tests {
             "Etc/GMT+5",
         ] {
             let zone = Zone::parse(name).expect("tzdata has it");
-            assert_eq!(&*zone.name, name);
+            assert_eq!(zone.name(), name);
         }
         assert_eq!(Zone::parse("UTC"), Ok(Zone::utc()));
     }

@@ -153,7 +153,10 @@ impl Resolver {
         let jitter = value(&raw.jitter).unwrap_or(defaults::JITTER);
         let schedule = Schedule {
             id: id.clone(),
-            description: value(&raw.description).unwrap_or_default().into(),
+            description: raw
+                .description
+                .as_ref()
+                .map_or_else(Arc::default, |field| field.value.as_str().into()),
             enabled,
             recurrence: recurrence?,
             jitter,

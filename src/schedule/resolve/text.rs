@@ -1,5 +1,7 @@
 //! What it says: `[event]`, `input`, `input_file` and `conversation`, each template rendered once.
 
+use std::sync::{Arc, LazyLock};
+
 use jiff::Timestamp;
 
 use super::{Context, Place, Resolver, place};
@@ -11,6 +13,11 @@ use crate::schedule::problem::Problem;
 use crate::schedule::recurrence::{Naming, Slot};
 use crate::schedule::{Conversation, Schedule, defaults};
 use crate::toml_file::{Field, list};
+
+/// One for all schedules that have no other.
+static MARKER: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(defaults::MARKER).expect("it compiles"));
+static SOURCE_SYSTEM: LazyLock<Arc<str>> = LazyLock::new(|| defaults::SOURCE_SYSTEM.into());
 
 impl Resolver {
     pub(super) fn message(
@@ -31,7 +38,7 @@ impl Resolver {
         let update_text = self.template(event.update_text.as_ref());
         let marker = match &event.marker {
             Some(field) => self.template(Some(field)),
-            None => self.parse_template(defaults::MARKER, &[], |_| None),
+            None => Some(MARKER.clone()),
         };
         let input = match (&raw.input, &raw.input_file, input_file) {
             (Some(field), ..) => Some(self.input_template(field)?),
@@ -84,11 +91,10 @@ impl Resolver {
         }
         let destination = event.output_destination.as_ref().map(|field| &field.value);
         let message = Message {
-            source_system: event
-                .source_system
-                .as_ref()
-                .map_or(defaults::SOURCE_SYSTEM, |field| &field.value)
-                .into(),
+            source_system: event.source_system.as_ref().map_or_else(
+                || SOURCE_SYSTEM.clone(),
+                |field| field.value.as_str().into(),
+            ),
             output_destination: destination
                 .or(context.output_destination.as_ref())
                 .map(|text| text.as_str().into()),
