@@ -201,6 +201,12 @@ pub(crate) fn fence(_: &Context) -> Row {
         Fact::SettledUntil(at(1)),
     ]);
 
+    // A person triggers by hand where no daemon runs: what a node wrote ahead stays.
+    let beside = tempfile::tempdir().expect("a temporary folder");
+    let place = Place::Postgres(way(&other_way), beside.path().to_owned());
+    drop(Ledger::open(&place, Timestamp::now()).expect("it opens"));
+    let ahead_stays = server.query("SELECT count(*) FROM deliveries WHERE verdict IS NULL");
+
     // As if it had been stopped for longer than its lease, but for its tongue.
     let mut other = OneNode::join(&way(&other_way), &[schedule()]);
     server.query(
@@ -266,6 +272,10 @@ pub(crate) fn fence(_: &Context) -> Row {
         .expect(
             durable(&first),
             format!("the owner's first facts: {first:?}"),
+        )
+        .expect(
+            ahead_stays == "1",
+            "what was written ahead was forgotten by another process",
         )
         .expect(
             late == [Standing::Fenced; 3],

@@ -507,13 +507,15 @@ impl Member {
 }
 
 /// Takes what nobody looks after: never taken, given up, of a predecessor of this node, or (`$5`) of
-/// a node whose lease has lapsed.
+/// a node whose lease has lapsed. That a row has no node beside it says nothing where another has
+/// taken it while this waited: it is then looked at anew, but beside the node of before.
 const CLAIM: &str = "
     WITH wanted AS (SELECT * FROM unnest($1::text[], $2::bytea[]) AS t(schedule, version)),
     free AS (
         SELECT o.schedule, n.settled_until
         FROM owners o JOIN wanted USING (schedule) LEFT JOIN nodes n ON n.incarnation = o.incarnation
-        WHERE n.incarnation IS NULL OR (n.name = $4 AND n.incarnation < $3)
+        WHERE NOT EXISTS (SELECT FROM nodes m WHERE m.incarnation = o.incarnation)
+            OR (n.name = $4 AND n.incarnation < $3)
             OR ($5 AND n.lease_until < clock_timestamp())
         FOR UPDATE OF o SKIP LOCKED),
     taken AS (

@@ -265,11 +265,13 @@ fn has_dependents<'a>(facts: &[Stated<'_>], places: impl Iterator<Item = &'a usi
     keys.into_iter().any(|key| stated[key] > 1)
 }
 
-/// What was written ahead and never tried is, before its time comes, written ahead again.
+/// What was written ahead and never tried is, before its time comes, written ahead again: by this
+/// process, unless nodes look after the schedule.
 fn forget_ahead_of<'a>(instant: i64) -> Call<'a> {
     call(
-        "DELETE FROM deliveries
-         WHERE verdict IS NULL AND scheduled_at > $1 AND attempts = 0 AND NOT outcome_unknown",
+        "DELETE FROM deliveries d
+         WHERE verdict IS NULL AND scheduled_at > $1 AND attempts = 0 AND NOT outcome_unknown
+             AND NOT EXISTS (SELECT FROM owners o WHERE o.schedule = d.schedule)",
         vec![Box::new(instant)],
     )
 }
