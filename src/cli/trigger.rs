@@ -1,6 +1,7 @@
-//! `triggerd trigger`: one delivery by hand, by the daemon where one runs, else by its engine under
-//! the state folder's lock. It knows no API and no ledger beyond handing them over.
+//! `triggerd trigger`: one delivery by hand, by the daemon where one runs, else by the node that looks
+//! after the schedule, or else by its engine under the state folder's lock. It knows no API and no ledger beyond handing them over.
 
+use std::future::ready;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::daemon::alerts::Alerts;
 use crate::daemon::awaited;
 use crate::daemon::control::{AskError, Begun, Client, DeliverySeen, Ended, RunSeen, Told, Waits};
+use crate::daemon::elsewhere::{self, Elsewhere, Written};
 use crate::daemon::engine::{Engine, World};
 use crate::daemon::systemd;
-use crate::ledger::{Ledger, LedgerError, Reader, Receipts};
+use crate::ledger::{Ledger, LedgerError, Place, Reader, Receipts};
 use crate::plan::agenda::{Agenda, Wait};
 use crate::plan::delivery::Verdict;
 use crate::plan::remembered::Remembered;
@@ -68,8 +70,18 @@ pub(super) async fn run(
         if let Some(code) = by_the_daemon(&args, &client, &mut watch, out).await? {
             return Ok(code);
         }
-        workplace.catalog()?.schedule(&args.schedule)?;
+        let schedule = workplace.catalog()?.schedule(&args.schedule)?;
         let now = workplace.now();
+        if let Place::Postgres(database, _) = settings.place() {
+            let there = Elsewhere {
+                database,
+                namespace: settings.namespace.clone(),
+            };
+            if there.is_there(&schedule.id)? {
+                let written = there.trigger(&schedule, now)?;
+                return by_another(&args, &written, &settings.place(), watch, out).await;
+            }
+        }
         match Ledger::open(&settings.place(), now) {
             // It may have begun just now, and listen in a moment.
             Err(LedgerError::InUse { .. }) if Instant::now() < patience => {
@@ -113,10 +125,7 @@ async fn by_the_daemon(
             "the daemon stopped before the end; the delivery goes on when it starts, with the same key"
         ),
         Ok(Err(error)) => return Err(error.into()),
-        Err(_) => bail!(
-            "`{}` was not accepted in time, and goes on; `triggerd history {name}` shows what becomes of it",
-            watch.request_id()
-        ),
+        Err(_) => return Err(not_in_time(watch.request_id(), name)),
     };
     if args.wait && is_accepted(&ended) {
         let path = format!("/deliveries/{}", ended.request_id);
@@ -124,6 +133,46 @@ async fn by_the_daemon(
         return wait(&ended, watch, out, look).await.map(Some);
     }
     tell(&ended, out).map(Some)
+}
+
+/// By the node that looks after the schedule, where none runs on this state folder.
+async fn by_another(
+    args: &Args,
+    written: &Written,
+    place: &Place,
+    mut watch: Watch,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let begun = written.begun();
+    let request_id = begun.request_id.clone();
+    watch.hear(&Told::Begun(begun), Whose::Daemons);
+    let look = || Reader::open(place).and_then(|reader| reader.delivery(&request_id));
+    let ended = {
+        let waits = |waits| watch.hear(&Told::Waits(waits), Whose::Daemons);
+        let ended = elsewhere::until_it_ends(written, || ready(look().ok().flatten()), waits);
+        match args.within {
+            Some(within) => tokio::time::timeout(within, ended).await.ok(),
+            None => Some(ended.await),
+        }
+    };
+    let Some(ended) = ended else {
+        return Err(not_in_time(&request_id, &args.schedule));
+    };
+    if args.wait && is_accepted(&ended) {
+        let look = async || {
+            Ok(DeliverySeen::new(
+                &look()?.context("the ledger has lost it")?,
+            ))
+        };
+        return wait(&ended, &watch, out, look).await;
+    }
+    tell(&ended, out)
+}
+
+fn not_in_time(request_id: &str, schedule: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "`{request_id}` was not accepted in time, and goes on; `triggerd history {schedule}` shows what becomes of it"
+    )
 }
 
 /// With an engine of its own, for as long as this delivery and, if wanted, its run last.

@@ -13,7 +13,7 @@ use crate::api::{RunAnswer, TokenProbe, TriggerApi, TriggerRequest};
 use crate::clock::{Boottime, Clock, Moment, Wake};
 use crate::daemon::changes::Changes;
 use crate::daemon::counts::Counts;
-use crate::daemon::event::{Answered, Event, Loaded, Standing, Triggered};
+use crate::daemon::event::{Answered, Asked, Event, Loaded, Standing, Triggered};
 use crate::daemon::share::Share;
 use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
@@ -27,6 +27,7 @@ use crate::plan::fact::{Ending, Fact};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::{Answer, Outcome, Reached};
 use crate::plan::pause::Scope;
+use crate::plan::remembered::OpenDelivery;
 use crate::plan::run::Run;
 use crate::schedule::{Schedule, ScheduleId, TriggerId, defaults};
 use crate::telemetry::{self, Tally, Telemetry};
@@ -293,9 +294,12 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             }
             Event::Trigger { schedule, reply } => {
                 let schedule = self.loaded(&schedule).cloned();
-                let triggered = schedule.map(|schedule| self.trigger(&schedule));
+                let asked = schedule.map(|schedule| match self.is_here(&schedule.id) {
+                    true => Asked::Begun(self.trigger(&schedule)),
+                    false => Asked::Elsewhere(Some(schedule)),
+                });
                 // Whoever asked may have gone meanwhile; the delivery stands all the same.
-                let _ = reply.send(triggered);
+                let _ = reply.send(asked);
             }
             Event::Pause {
                 scope,
@@ -325,14 +329,19 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             },
             Event::Redeliver { ended, reply } => {
                 let delivery = ended.delivery.clone();
+                let id = &delivery.occurrence.schedule;
+                if !self.is_here(id) {
+                    let _ = reply.send(Some(Asked::Elsewhere(self.loaded(id).cloned())));
+                    return;
+                }
                 let redelivered = self.agenda.redeliver(ended, now);
-                let in_force = self.loaded(&delivery.occurrence.schedule);
+                let in_force = self.loaded(id);
                 let run_within = in_force.map_or(defaults::OVERLAP.stuck_after, |schedule| {
                     schedule.policies.run_within()
                 });
                 let triggered =
                     redelivered.map(|actions| self.begin(&delivery, run_within, actions));
-                let _ = reply.send(triggered);
+                let _ = reply.send(triggered.map(Asked::Begun));
             }
             Event::Look { reply } => {
                 let _ = reply.send(Standing {
@@ -366,6 +375,11 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         }
     }
 
+    /// Whether the schedule is this node's to fire.
+    fn is_here(&self, id: &ScheduleId) -> bool {
+        self.share.as_ref().is_none_or(|share| share.has(id))
+    }
+
     fn heard(&mut self, news: News) {
         let now = self.world.clock.now();
         let Some(share) = &mut self.share else {
@@ -376,7 +390,10 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
                 let actions = self.agenda.change(share.alone(), now);
                 self.perform(actions);
             }
-            News::Joined => self.agenda.lose(&share.joined()),
+            News::Joined => {
+                self.agenda.lose(&share.joined());
+                self.let_go_of_those_who_wait();
+            }
             News::Taken(taken) => {
                 let claims = taken.iter().map(|it| (it.id.clone(), it.claim));
                 self.world.ledger.write_by(claims.collect());
@@ -393,6 +410,15 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
             News::Lost(ids) => {
                 share.forget(&ids);
                 self.agenda.lose(&ids);
+                self.let_go_of_those_who_wait();
+            }
+            News::AskedFor(asked) => {
+                // What is not here any more the next owner finds open.
+                let here = |it: &OpenDelivery| share.has(&it.delivery.occurrence.schedule);
+                for it in asked.into_iter().filter(here).collect::<Vec<_>>() {
+                    let actions = self.agenda.asked_for(it, now);
+                    self.perform(actions);
+                }
             }
             News::Pauses(pauses) => {
                 let actions = self.agenda.learn_pauses(&pauses, now);
@@ -422,10 +448,14 @@ impl<C: Clock, A: TriggerApi> Engine<C, A> {
         self.perform(actions);
         if !left.is_empty() {
             tracing::info!(schedules = left.len(), "schedules left to other nodes");
-            // Whoever waits for a delivery of theirs hears that its end is not told here.
-            let agenda = &self.agenda;
-            self.waiting.retain(|key, _| agenda.is_waiting_for(key));
+            self.let_go_of_those_who_wait();
         }
+    }
+
+    /// Whoever waits for a delivery that is another node's by now hears that its end is not told here.
+    fn let_go_of_those_who_wait(&mut self) {
+        let agenda = &self.agenda;
+        self.waiting.retain(|key, _| agenda.is_waiting_for(key));
     }
 
     /// Begins one delivery by hand.

@@ -17,7 +17,7 @@ use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Answer;
 use crate::plan::pause::{Pause, Scope};
 use crate::plan::remembered::OpenDelivery;
-use crate::schedule::ScheduleId;
+use crate::schedule::{Schedule, ScheduleId};
 
 #[derive(Debug)]
 pub enum Event {
@@ -44,7 +44,7 @@ pub enum Event {
     /// A person asks for a delivery; answered with `None` if there is no such schedule.
     Trigger {
         schedule: ScheduleId,
-        reply: oneshot::Sender<Option<Triggered>>,
+        reply: oneshot::Sender<Option<Asked>>,
     },
     /// A person pauses something; `false` if there is no such schedule.
     Pause {
@@ -60,7 +60,7 @@ pub enum Event {
     /// A person has a delivery tried again; answered with `None` if it is open.
     Redeliver {
         ended: OpenDelivery,
-        reply: oneshot::Sender<Option<Triggered>>,
+        reply: oneshot::Sender<Option<Asked>>,
     },
     /// Somebody looks how things stand.
     Look { reply: oneshot::Sender<Standing> },
@@ -105,6 +105,14 @@ pub struct Standing {
     pub ledger_in_memory: bool,
     /// Where several nodes share the ledger.
     pub nodes: Option<Nodes>,
+}
+
+/// What came of it that a delivery was asked for.
+#[derive(Debug)]
+pub enum Asked {
+    Begun(Triggered),
+    /// Another node is to begin it; the schedule as it is loaded here, if it is.
+    Elsewhere(Option<Arc<Schedule>>),
 }
 
 /// A delivery that was asked for.

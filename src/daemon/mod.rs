@@ -34,6 +34,7 @@ pub mod changes;
 pub mod chores;
 pub mod control;
 pub mod counts;
+pub mod elsewhere;
 pub mod engine;
 pub mod event;
 pub mod in_force;

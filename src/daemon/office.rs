@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::daemon::changes::Changes;
+use crate::daemon::elsewhere::{Elsewhere, NotWritten, Written};
 use crate::daemon::event::{Event, Standing};
 use crate::daemon::in_force::InForce;
 use crate::daemon::load::Catalog;
@@ -20,13 +21,13 @@ use crate::ledger::{LedgerError, Place, Reader};
 use crate::past::when::When;
 use crate::past::why::{Answer, Case};
 use crate::plan::delivery::{Body, Delivery};
-use crate::plan::occurrence::{Namespace, Origin};
+use crate::plan::occurrence::Namespace;
 use crate::plan::redeliver::{Refused, may_redeliver};
 use crate::plan::remembered::OpenDelivery;
 use crate::render;
-use crate::schedule::ScheduleId;
 use crate::schedule::hide_inputs::hide_inputs;
 use crate::schedule::problem::{Problem, Severity};
+use crate::schedule::{Schedule, ScheduleId};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -90,8 +91,16 @@ pub enum OfficeError {
     NoSuchDelivery(String),
     #[error(transparent)]
     Refused(#[from] Refused),
-    #[error("another node looks after `{0}`: `triggerd status` says which; ask that one")]
-    Elsewhere(ScheduleId),
+    #[error(
+        "another node looks after `{schedule}`, and can't be told: {cause}; ask that one, out of those on {hosts}"
+    )]
+    Untold {
+        schedule: ScheduleId,
+        cause: NotWritten,
+        hosts: String,
+    },
+    #[error("no node looks after `{0}`: put its file back first")]
+    NobodyHas(ScheduleId),
 }
 
 impl Office {
@@ -180,7 +189,7 @@ impl Office {
         .await?
     }
 
-    /// A delivery that ended and may be tried again.
+    /// A delivery that ended and may be tried again, and how many verdicts of it were replaced before.
     ///
     /// # Errors
     /// If it may not, or there is none.
@@ -188,7 +197,7 @@ impl Office {
         &self,
         request_id: String,
         force: bool,
-    ) -> Result<OpenDelivery, OfficeError> {
+    ) -> Result<(OpenDelivery, usize), OfficeError> {
         let recorded = self.delivery(request_id.clone()).await?;
         let recorded = recorded.ok_or(OfficeError::NoSuchDelivery(request_id))?;
         let verdict = recorded.ending.as_ref().map(|ending| ending.verdict);
@@ -200,17 +209,8 @@ impl Office {
             self.now(),
         )?;
         let json = recorded.body.json.ok_or(Refused::Accepted)?;
-        let schedule = &recorded.occurrence.schedule;
-        let standing = self.standing().await?;
-        let is_here = || {
-            let mut here = standing.agenda.schedules.iter();
-            here.any(|it| it.schedule.id == *schedule)
-        };
-        if standing.nodes.is_some() && recorded.occurrence.origin == Origin::Schedule && !is_here()
-        {
-            return Err(OfficeError::Elsewhere(schedule.clone()));
-        }
-        Ok(OpenDelivery {
+        let former = recorded.former.len();
+        let ended = OpenDelivery {
             attempts: u32::try_from(recorded.attempts.len()).unwrap_or(u32::MAX),
             retry_at: None,
             outcome_unknown: recorded.outcome_unknown,
@@ -230,6 +230,79 @@ impl Office {
                 opened_at: recorded.opened_at,
                 deadline_at: recorded.deadline_at,
             }),
+        };
+        Ok((ended, former))
+    }
+
+    /// Leaves a delivery by hand to the node that looks after the schedule.
+    ///
+    /// # Errors
+    /// If it can't be told.
+    pub async fn trigger_elsewhere(&self, schedule: Arc<Schedule>) -> Result<Written, OfficeError> {
+        let at = self.now();
+        let id = schedule.id.clone();
+        let written = self.leave_to_another(move |there| there.trigger(&schedule, at));
+        self.told_of(id, written.await?).await
+    }
+
+    /// Leaves a delivery that ended to the node that looks after the schedule.
+    ///
+    /// # Errors
+    /// If it can't be told, or there is none.
+    pub async fn redeliver_elsewhere(
+        &self,
+        schedule: Option<Arc<Schedule>>,
+        (ended, former): (OpenDelivery, usize),
+    ) -> Result<Written, OfficeError> {
+        let at = self.now();
+        let id = ended.delivery.occurrence.schedule.clone();
+        if schedule.is_none() {
+            let owned = id.clone();
+            let is_there = self.read(move |ledger| match ledger {
+                Some(ledger) => ledger.looked_after_on(&owned),
+                None => Ok(None),
+            });
+            if is_there.await??.is_none() {
+                return Err(OfficeError::NobodyHas(id));
+            }
+        }
+        let again = move |there: Elsewhere| there.redeliver(schedule.as_ref(), ended, former, at);
+        let written = self.leave_to_another(again);
+        self.told_of(id, written.await?).await
+    }
+
+    async fn leave_to_another(
+        &self,
+        leave: impl FnOnce(Elsewhere) -> Result<Written, NotWritten> + Send + 'static,
+    ) -> Result<Result<Written, NotWritten>, OfficeError> {
+        let Place::Postgres(database, _) = &self.place else {
+            return Err(OfficeError::NoLedger);
+        };
+        let there = Elsewhere {
+            database: database.clone(),
+            namespace: self.namespace.clone(),
+        };
+        let left = tokio::task::spawn_blocking(move || leave(there));
+        left.await.map_err(|_| OfficeError::Stopping)
+    }
+
+    async fn told_of(
+        &self,
+        schedule: ScheduleId,
+        written: Result<Written, NotWritten>,
+    ) -> Result<Written, OfficeError> {
+        let cause = match written {
+            Ok(written) => return Ok(written),
+            Err(NotWritten::Refused(refused)) => return Err(refused.into()),
+            Err(cause) => cause,
+        };
+        let nodes = self.standing().await?.nodes.unwrap_or_default();
+        let hosts = nodes.live.iter().filter(|it| it.incarnation != nodes.me);
+        let hosts: Vec<_> = hosts.map(|it| it.host.as_str()).collect();
+        Err(OfficeError::Untold {
+            schedule,
+            cause,
+            hosts: hosts.join(", "),
         })
     }
 

@@ -23,6 +23,10 @@
 //! check that the fences of all its schedules still hold, and keeps those rows shared until it commits; a claim takes
 //! them exclusively. So a write is either before the claim, and the new owner reads it, or it is refused.
 //!
+//! What a person asks for, a trigger by hand or a redelivery, may be asked of any node. One that does not look after the
+//! schedule writes it down by what the ledger knows of the windows, and sends nothing: the owner finds it with its next
+//! turn, and an owner that comes later finds it as it finds all that is open.
+//!
 //! What is not refused is that something was accepted: it is true whoever says so, and whoever says it has sent the
 //! same key. Without it a node that was cut off, and fired on, would leave the API with an effect that the ledger does
 //! not know.
@@ -55,7 +59,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::plan::ownership::{Incarnation, Version};
 use crate::plan::pause::Pauses;
-use crate::plan::remembered::Remembered;
+use crate::plan::remembered::{OpenDelivery, Remembered};
 use crate::schedule::ScheduleId;
 
 /// How long a node may be silent until others take over from it.
@@ -82,6 +86,8 @@ pub enum News {
     Unwanted(Vec<ScheduleId>),
     /// Another node has taken these.
     Lost(Vec<ScheduleId>),
+    /// Deliveries that a person asked another node for, of what this one looks after.
+    AskedFor(Vec<OpenDelivery>),
     /// What is paused by now.
     Pauses(Pauses),
     /// Who is there by now.

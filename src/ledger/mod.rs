@@ -156,6 +156,22 @@ impl Ledger {
         })
     }
 
+    /// Of a database that nodes share, to write down what a person asks for beside them: with what it
+    /// remembers of one schedule, and of no other.
+    ///
+    /// # Errors
+    /// If it can't be reached.
+    pub fn beside(
+        database: &Arc<Database>,
+        schedule: &ScheduleId,
+        now: Timestamp,
+    ) -> Result<(Self, Remembered, Receipts), LedgerError> {
+        let store = Postgres::open(database)?;
+        let remembered = store.remember_one(schedule, now)?;
+        let (ledger, receipts, _) = Self::begin(None, Box::new(store));
+        Ok((ledger, remembered, receipts))
+    }
+
     fn begin(
         lock: Option<StateLock>,
         mut store: Box<dyn Store>,

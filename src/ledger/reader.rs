@@ -9,7 +9,7 @@ use super::history::{
     RecordedEnding, RecordedRun, RecordedSkip,
 };
 use super::values::{At, Count, Length, Text, verdict};
-use super::{LedgerError, Place, postgres, rows, sqlite};
+use super::{Database, LedgerError, Place, postgres, rows, sqlite};
 use crate::plan::fact::{Skipped, Source};
 use crate::plan::ownership::Incarnation;
 use crate::schedule::ScheduleId;
@@ -38,15 +38,24 @@ impl Reader {
     /// # Errors
     /// If there is no ledger, or none that this version can read.
     pub fn open(place: &Place) -> Result<Self, LedgerError> {
-        let (store, has): (Box<dyn Ask + Send>, _) = match place {
+        match place {
             Place::Folder(folder) => {
                 let (file, has) = sqlite::File::open(folder)?;
-                (Box::new(file), has)
+                let store = Box::new(file);
+                Ok(Self { store, has })
             }
-            Place::Postgres(database, _) => (Box::new(postgres::View::open(database)?), Has::ALL),
-            Place::Memory => return Err(LedgerError::NoneKept),
-        };
-        Ok(Self { store, has })
+            Place::Postgres(database, _) => Self::of(database),
+            Place::Memory => Err(LedgerError::NoneKept),
+        }
+    }
+
+    /// # Errors
+    /// If it can't be reached, or is none that this version can read.
+    pub fn of(database: &Database) -> Result<Self, LedgerError> {
+        Ok(Self {
+            store: Box::new(postgres::View::open(database)?),
+            has: Has::ALL,
+        })
     }
 
     pub(super) fn store(&self) -> &dyn Ask {
@@ -244,6 +253,22 @@ impl Reader {
                     let owner = row.get::<Option<i64>>("incarnation")?;
                     Ok((row.get::<Text<_>>("name")?.0, owner.map(Incarnation)))
                 },
+            )
+        })
+    }
+
+    /// The host of the node that looks after the schedule, if one is there: of a ledger that several
+    /// share.
+    ///
+    /// # Errors
+    /// If it can't be reached.
+    pub fn looked_after_on(&self, schedule: &ScheduleId) -> Result<Option<String>, LedgerError> {
+        self.read(|| {
+            self.store().first(
+                "SELECT n.host FROM owners o JOIN nodes n ON n.incarnation = o.incarnation
+                 WHERE o.schedule = ?1 AND n.lease_until > clock_timestamp()",
+                &[schedule.as_str().into()],
+                |row| row.get("host"),
             )
         })
     }

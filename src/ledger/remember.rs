@@ -84,6 +84,16 @@ pub(super) fn of(
     Ok(each)
 }
 
+/// One delivery without a verdict.
+pub(super) fn open(row: &Row<'_>) -> Asked<OpenDelivery> {
+    Ok(OpenDelivery {
+        delivery: Arc::new(delivery(row)?),
+        attempts: row.get("attempts")?,
+        retry_at: row.get::<Option<At>>("retry_at")?.map(|it| it.0),
+        outcome_unknown: row.get("outcome_unknown")?,
+    })
+}
+
 /// What is paused.
 pub(super) fn pauses(store: &dyn Ask) -> Asked<Pauses> {
     Memory { store, only: None }.pauses()
@@ -226,14 +236,7 @@ impl Memory<'_> {
                 self.those("schedule", 2)
             ),
             &self.params([At(now).into()]),
-            |row| {
-                Ok(OpenDelivery {
-                    delivery: Arc::new(delivery(row)?),
-                    attempts: row.get("attempts")?,
-                    retry_at: row.get::<Option<At>>("retry_at")?.map(|it| it.0),
-                    outcome_unknown: row.get("outcome_unknown")?,
-                })
-            },
+            open,
         )
     }
 

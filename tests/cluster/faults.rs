@@ -25,6 +25,7 @@ pub(crate) const FAULTS: &[(&str, Fault)] = &[
     ("clocks-apart", clocks_apart),
     ("two-versions", two_versions),
     ("files-go", files_go),
+    ("by-hand", crate::by_hand::by_hand),
 ];
 
 const NODES: usize = 3;

@@ -15,6 +15,7 @@
 
 #[path = "../chaos/api.rs"]
 mod api;
+mod by_hand;
 #[path = "../chaos/daemon.rs"]
 mod daemon;
 mod faults;

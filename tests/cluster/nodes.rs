@@ -2,7 +2,7 @@
 //! the database of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -109,6 +109,10 @@ impl Nodes {
         let mut daemon = self.world.start(command, "state-0");
         daemon.says("triggerd started");
         self.running[n] = Some(daemon);
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     pub(crate) fn end(&mut self, n: usize, signal: Signal) {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::daemon::awaited;
-use crate::daemon::event::{Event, Triggered};
+use crate::daemon::elsewhere::{self, Written};
+use crate::daemon::event::{Asked, Event, Triggered};
 use crate::daemon::office::{Office, OfficeError};
 use crate::ledger::history::RecordedDelivery;
 use crate::plan::agenda::Wait;
@@ -185,8 +186,14 @@ pub(super) async fn trigger(State(office): State<Office>, Path(name): Path<Strin
         .ask(Event::Trigger { schedule, reply }, replied)
         .await
     {
-        Ok(Some(triggered)) => tell(office, triggered),
-        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Ok(Some(Asked::Begun(triggered))) => tell(office, triggered),
+        Ok(Some(Asked::Elsewhere(Some(schedule)))) => {
+            match office.trigger_elsewhere(schedule).await {
+                Ok(written) => tell_of_another(office, written),
+                Err(error) => refuse(&error),
+            }
+        }
+        Ok(Some(Asked::Elsewhere(None)) | None) => StatusCode::NOT_FOUND.into_response(),
         Err(error) => refuse(&error),
     }
 }
@@ -196,13 +203,23 @@ pub(super) async fn redeliver(
     Path(request_id): Path<String>,
     Query(options): Query<RedeliverOptions>,
 ) -> Response {
-    let ended = match office.redeliverable(request_id, options.force).await {
-        Ok(ended) => ended,
+    let (ended, former) = match office.redeliverable(request_id, options.force).await {
+        Ok(redeliverable) => redeliverable,
         Err(error) => return refuse(&error),
     };
     let (reply, replied) = oneshot::channel();
-    match office.ask(Event::Redeliver { ended, reply }, replied).await {
-        Ok(Some(triggered)) => tell(office, triggered),
+    let again = Event::Redeliver {
+        ended: ended.clone(),
+        reply,
+    };
+    match office.ask(again, replied).await {
+        Ok(Some(Asked::Begun(triggered))) => tell(office, triggered),
+        Ok(Some(Asked::Elsewhere(schedule))) => {
+            match office.redeliver_elsewhere(schedule, (ended, former)).await {
+                Ok(written) => tell_of_another(office, written),
+                Err(error) => refuse(&error),
+            }
+        }
         Ok(None) => refuse(&OfficeError::Refused(crate::plan::redeliver::Refused::Open)),
         Err(error) => refuse(&error),
     }
@@ -264,20 +281,43 @@ fn done(answer: Result<bool, OfficeError>) -> Response {
     }
 }
 
-/// A body that grows until the delivery has ended. One that ends without an ending: the daemon stopped.
 fn tell(office: Office, triggered: Triggered) -> Response {
+    let begun = Begun::new(&triggered);
+    telling(begun, async move |told| {
+        let waits = |wait: Wait| drop(told.send(Told::Waits(wait.into())));
+        let ending = awaited::until_it_ends(&office.engine, triggered, waits).await?;
+        Some(Ended::new(&ending))
+    })
+}
+
+/// Of a delivery that another node has to send.
+fn tell_of_another(office: Office, written: Written) -> Response {
+    telling(written.begun(), async move |told| {
+        let waits = |waits: Waits| drop(told.send(Told::Waits(waits)));
+        let look = || {
+            let (office, request_id) = (office.clone(), written.request_id.to_string());
+            async move { office.delivery(request_id).await.ok().flatten() }
+        };
+        Some(elsewhere::until_it_ends(&written, look, waits).await)
+    })
+}
+
+/// A body that grows until the delivery has ended. One that ends without an ending: the daemon stopped.
+fn telling<F>(begun: Begun, ended: impl FnOnce(mpsc::UnboundedSender<Told>) -> F) -> Response
+where
+    F: Future<Output = Option<Ended>> + Send + 'static,
+{
     let (told, lines) = mpsc::unbounded_channel();
+    let ended = ended(told.clone());
     tokio::spawn(async move {
         // Whoever asked may have gone meanwhile; the delivery stands all the same.
-        let tell = |what: Told| drop(told.send(what));
-        tell(Told::Begun(Begun::new(&triggered)));
-        let waits = |wait: Wait| tell(Told::Waits(wait.into()));
+        let _ = told.send(Told::Begun(begun));
         let ended = tokio::select! {
-            ended = awaited::until_it_ends(&office.engine, triggered, waits) => ended,
+            ended = ended => ended,
             () = told.closed() => None,
         };
-        if let Some(ending) = ended {
-            tell(Told::Ended(Ended::new(&ending)));
+        if let Some(ended) = ended {
+            let _ = told.send(Told::Ended(ended));
         }
     });
     let lines = stream::unfold(lines, async |mut lines| {
@@ -292,7 +332,9 @@ pub(super) fn refuse(error: &OfficeError) -> Response {
     let status = match error {
         OfficeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         OfficeError::NoSuchDelivery(_) => StatusCode::NOT_FOUND,
-        OfficeError::Refused(_) | OfficeError::Elsewhere(_) => StatusCode::CONFLICT,
+        OfficeError::Refused(_) | OfficeError::Untold { .. } | OfficeError::NobodyHas(_) => {
+            StatusCode::CONFLICT
+        }
         OfficeError::NoLedger | OfficeError::Ledger(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let error = error.to_string();

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::connection::{Connection, call};
 use super::database::Database;
 use super::{Trouble, ask};
-use crate::ledger::ask::{Ask, AskError};
+use crate::ledger::ask::{Ask, AskError, Row as AnyRow};
 use crate::ledger::cluster::{Claim, Holding, LEASE, LiveNode, News, Node, Nodes, Taken};
 use crate::ledger::remember;
 use crate::ledger::values::At;
@@ -201,7 +201,8 @@ impl Member {
         Ok(me)
     }
 
-    /// Whether something came of it that changes who should look after what.
+    /// Also takes what a person asked another node for. Whether something came of it that changes who
+    /// should look after what.
     fn renew(
         &mut self,
         me: Incarnation,
@@ -232,7 +233,18 @@ impl Member {
                  WHERE changed > $1 AND incarnation <> $2",
                 vec![Box::new(self.changes_read), Box::new(me.0)],
             ),
+            call(
+                ASKED_FOR,
+                vec![Box::new(me.0), Box::new(self.is_unsure)],
+            ),
         ])?;
+        let asked_for = rows[3]
+            .iter()
+            .map(|row| remember::open(&AnyRow::Postgres(row)));
+        let asked_for = asked_for.collect::<Result<Vec<_>, _>>()?;
+        if !asked_for.is_empty() {
+            self.news.push(News::AskedFor(asked_for));
+        }
         let Some(renewed) = rows[0].first() else {
             // So long away that it was forgotten.
             self.lost(self.owned.iter().cloned().collect());
@@ -531,6 +543,15 @@ const CLAIM: &str = "
         ON CONFLICT (schedule) DO NOTHING
         RETURNING schedule, fence, settled_until)
     SELECT * FROM taken UNION ALL SELECT * FROM made";
+
+/// What a person asked for of the schedules that node `$1` looks after, where another node wrote it
+/// down or began with it; with `$2` its own as well, since an answer may have been lost.
+const ASKED_FOR: &str = "
+    UPDATE deliveries d SET sender = $1, outcome_unknown = d.outcome_unknown OR d.sender IS NOT NULL
+    FROM owners o
+    WHERE d.verdict IS NULL AND (d.origin = 'manual' OR d.reopened)
+        AND o.schedule = d.schedule AND o.incarnation = $1 AND (d.sender IS DISTINCT FROM $1 OR $2)
+    RETURNING d.*";
 
 fn live_node(row: &Row) -> LiveNode {
     // To the hundredth of a second: less is the way to the database.

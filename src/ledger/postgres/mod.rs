@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::ask::{Ask, AskError};
+use super::ask::{Ask, AskError, Asked};
 use super::cluster::{Claim, Holding, News, Node};
 use super::store::{Pruned, Refusal, Stated, Store, Written};
 use super::values::At;
@@ -100,6 +100,16 @@ impl Postgres {
         })
     }
 
+    /// What the ledger has of one schedule.
+    pub(super) fn remember_one(
+        &self,
+        schedule: &ScheduleId,
+        now: Timestamp,
+    ) -> Result<Remembered, LedgerError> {
+        self.look(|asking| Ok(remember::of(asking, &[schedule], now)?.remove(schedule)))
+            .map(Option::unwrap_or_default)
+    }
+
     /// As one of several nodes, with a state folder of its own. A database that can't be reached is
     /// no reason not to begin.
     pub(super) fn join(
@@ -150,6 +160,25 @@ impl Postgres {
             }),
         };
         Ok((store, begun))
+    }
+
+    /// All that is asked belongs together.
+    fn look<T>(
+        &self,
+        question: impl FnOnce(&ask::Asking<'_>) -> Asked<T>,
+    ) -> Result<T, LedgerError> {
+        let away = |refusal: Refusal| LedgerError::Unreadable {
+            path: self.database.path(),
+            cause: refusal.cause,
+            way_out: refusal.way_out,
+        };
+        let asking = ask::Asking {
+            connection: self.connection().map_err(away)?,
+            database: &self.database,
+        };
+        let answer = asking.begin_view().and_then(|()| question(&asking));
+        asking.end_view();
+        answer.map_err(|error| asking.unreadable(&error))
     }
 
     fn connection(&self) -> Result<&Connection, Refusal> {
@@ -235,20 +264,7 @@ impl Store for Postgres {
             settled: self.marks.settled_until,
             newest: self.marks.newest,
         };
-        let away = |refusal: Refusal| LedgerError::Unreadable {
-            path: self.database.path(),
-            cause: refusal.cause,
-            way_out: refusal.way_out,
-        };
-        let asking = ask::Asking {
-            connection: self.connection().map_err(away)?,
-            database: &self.database,
-        };
-        let unreadable = |error: &AskError| asking.unreadable(error);
-        asking.begin_view().map_err(|error| unreadable(&error))?;
-        let remembered = remember::all(&asking, until, now, forget_ahead_of);
-        asking.end_view();
-        remembered.map_err(|error| unreadable(&error))
+        self.look(|asking| remember::all(asking, until, now, forget_ahead_of))
     }
 
     fn record(&mut self, facts: &[Stated<'_>]) -> Result<Vec<Written>, Refusal> {

@@ -20,11 +20,11 @@ use crate::schedule::ScheduleId;
 const WRITE_AHEAD: &str = "
     INSERT INTO deliveries (idempotency_key, request_id, schedule, scheduled_at, label, zone, origin,
         due_at, opened_at, deadline_at, window_start, window_end, missed_count, trigger_id,
-        token_agent, conversation_key, body, body_len, body_sha256, keep_body)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+        token_agent, conversation_key, body, body_len, body_sha256, keep_body, sender)
+    SELECT t.*, $21::bigint FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[],
         $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
         $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[], $18::bigint[],
-        $19::bytea[], $20::boolean[])
+        $19::bytea[], $20::boolean[]) AS t
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING idempotency_key";
 
@@ -45,7 +45,8 @@ const REOPEN: &str = "
         WHERE d.verdict IN ('rejected', 'expired')
         RETURNING delivery)
     UPDATE deliveries d SET verdict = NULL, reason = NULL, ended_at = NULL, detail = NULL,
-        position = NULL, opened_at = r.opened_at, deadline_at = r.deadline_at
+        position = NULL, opened_at = r.opened_at, deadline_at = r.deadline_at, reopened = true,
+        sender = $4
     FROM reopened r, replaced
     WHERE d.idempotency_key = r.idempotency_key AND d.id = replaced.delivery
     RETURNING d.idempotency_key";
@@ -163,7 +164,11 @@ const REWIND: [&str; 7] = [
          AND delivery IN (SELECT id FROM deliveries WHERE run_id IS NOT NULL AND schedule {mine})",
 ];
 
-const TAKE_UP: &str = "UPDATE owners SET settled_until = NULL WHERE schedule = ANY($1::text[])";
+const TAKE_UP: [&str; 2] = [
+    "UPDATE owners SET settled_until = NULL WHERE schedule = ANY($1::text[])",
+    "UPDATE deliveries SET sender = $2
+     WHERE verdict IS NULL AND (origin = 'manual' OR reopened) AND schedule = ANY($1::text[])",
+];
 
 /// With a number of its own, so that nothing that comes later is taken for its owner's.
 const GIVE_UP: &str = "
@@ -186,7 +191,7 @@ pub(super) struct Writer<'a> {
 /// written, where that may be less than what was stated.
 pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec<Call<'a>> {
     match kind {
-        Kind::WrittenAhead => vec![write_ahead(&delivered(facts))],
+        Kind::WrittenAhead => vec![write_ahead(&delivered(facts), writer.incarnation)],
         Kind::Withdrawn => {
             let keys = column(&delivered(facts), |it| it.idempotency_key.as_str());
             vec![call(WITHDRAW, vec![keys])]
@@ -197,6 +202,7 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
                 column(&delivered, |it| it.idempotency_key.as_str()),
                 column(&delivered, |it| At(it.opened_at).number()),
                 column(&delivered, |it| At(it.deadline_at).number()),
+                Box::new(writer.incarnation),
             ];
             vec![call(REOPEN, columns)]
         }
@@ -291,7 +297,14 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
                 Fact::TakenUp { schedule } => Some(schedule.as_str()),
                 _ => None,
             });
-            vec![call(TAKE_UP, vec![column(&taken, |it| it)])]
+            let [settled, asked_for] = TAKE_UP;
+            vec![
+                call(settled, vec![column(&taken, |it| it)]),
+                call(
+                    asked_for,
+                    vec![column(&taken, |it| it), Box::new(writer.incarnation)],
+                ),
+            ]
         }
         Kind::GivenUp => {
             let given = those(facts, |fact| match fact {
@@ -311,7 +324,7 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
     }
 }
 
-fn write_ahead<'a>(deliveries: &[&'a Delivery]) -> Call<'a> {
+fn write_ahead<'a>(deliveries: &[&'a Delivery], sender: Option<i64>) -> Call<'a> {
     let it = deliveries;
     let columns = vec![
         column(it, |it| it.idempotency_key.as_str()),
@@ -335,6 +348,7 @@ fn write_ahead<'a>(deliveries: &[&'a Delivery]) -> Call<'a> {
         column(it, |it| Count(it.body.json.len() as u64).number()),
         column(it, |it| &it.body.sha256[..]),
         column(it, |it| it.keep_body),
+        Box::new(sender),
     ];
     call(WRITE_AHEAD, columns)
 }

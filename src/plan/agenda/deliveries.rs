@@ -147,24 +147,44 @@ impl Agenda {
             return None;
         }
         let id = &ended.delivery.occurrence.schedule;
-        let in_force = self.schedule(id).map(|schedule| schedule.policies.retry);
-        let retry = in_force.unwrap_or(defaults::RETRY);
+        let looked_after = self.looked_after(id);
+        let retry = looked_after.map_or(defaults::RETRY, |schedule| schedule.policies.retry);
         let delivery = Arc::new(Delivery {
             opened_at: now.wall,
             deadline_at: later(now.wall, retry.give_up_after),
             ..ended.delivery.as_ref().clone()
         });
         self.record(Fact::Reopened(delivery.clone()));
-        if delivery.occurrence.origin == Origin::Schedule {
-            self.coverage(id, |coverage| coverage.reopen(delivery.window));
-        }
         // Sent once the ledger has it open again: else a crash would leave the old verdict over a call.
-        let mut open = Open::new(delivery, false, now);
-        open.attempts = ended.attempts;
-        open.outcome_unknown = ended.outcome_unknown;
-        self.open_delivery(open, now);
-        self.ready(&key, now);
+        let open = Open::new(delivery.clone(), false, now);
+        self.begin_by_hand(open, OpenDelivery { delivery, ..ended }, now);
         Some(std::mem::take(&mut self.actions))
+    }
+
+    /// Another node was asked for it, and the ledger has it open by now.
+    pub fn asked_for(&mut self, asked: OpenDelivery, now: Moment) -> Vec<Action> {
+        let delivery = asked.delivery.clone();
+        if !self.open.contains_key(&delivery.idempotency_key) {
+            let schedule = self.schedule(&delivery.occurrence.schedule);
+            let retry = schedule.map(|schedule| schedule.policies.retry);
+            let mut open = Open::new(delivery, true, now);
+            open.retry = retry.filter(|_| open.is_manual());
+            self.begin_by_hand(open, asked, now);
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn begin_by_hand(&mut self, mut open: Open, asked: OpenDelivery, now: Moment) {
+        let delivery = asked.delivery;
+        if delivery.occurrence.origin == Origin::Schedule {
+            self.coverage(&delivery.occurrence.schedule, |coverage| {
+                coverage.reopen(delivery.window);
+            });
+        }
+        open.attempts = asked.attempts;
+        open.outcome_unknown = asked.outcome_unknown;
+        self.open_delivery(open, now);
+        self.ready(&delivery.idempotency_key, now);
     }
 
     /// The ledger has the delivery, or can't have it for the time being; either way it may be sent.

@@ -25,6 +25,15 @@ impl World {
     }
 }
 
+fn open(delivery: Arc<Delivery>) -> OpenDelivery {
+    OpenDelivery {
+        delivery,
+        attempts: 0,
+        retry_at: None,
+        outcome_unknown: false,
+    }
+}
+
 #[test]
 fn it_goes_on_where_another_node_left_off() {
     let mut world = World::at("2026-11-23T12:10:00Z");
@@ -52,14 +61,8 @@ fn what_another_node_had_written_ahead_is_sent_with_its_bytes() {
     before.holds_answers = true;
     before.put(schedule("a", "0 * * * *"));
     before.live_until("2026-11-23T09:00:00Z");
-    let open = OpenDelivery {
-        delivery: before.held[0].clone(),
-        attempts: 0,
-        retry_at: None,
-        outcome_unknown: false,
-    };
     let mut remembered = remembered("a", "2026-11-23T08:59:55Z");
-    remembered.open.push(open);
+    remembered.open.push(open(before.held[0].clone()));
 
     let mut world = World::at("2026-11-23T09:00:12Z");
     let mut other_version = schedule("a", "0 * * * *");
@@ -130,6 +133,47 @@ fn one_with_a_delivery_by_hand_is_kept_until_that_has_ended() {
     assert!(!world.give_up("a"));
     world.live_until("2026-11-23T08:31:00Z");
     assert!(world.give_up("a"));
+}
+
+#[test]
+fn what_another_node_was_asked_for_by_hand_is_sent_here_once() {
+    let a = schedule("a", "0 * * * *");
+    let mut other = World::at("2026-11-23T08:40:00Z");
+    let (delivery, _) = other.agenda.trigger(&a, other.now);
+    let asked = open(delivery);
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    world.holds_answers = true;
+    world.put(a);
+    world.live_until("2026-11-23T08:40:01Z");
+    for _ in 0..2 {
+        let actions = world.agenda.asked_for(asked.clone(), world.now);
+        world.act(actions);
+    }
+    world.answer_held(Outcome::Accepted(Acceptance::default()));
+    insta::assert_snapshot!(world.story(), @"
+    23T08:40:01 send a-manual-20261123T084000.000Z #1 (08:00-08:40 missed 0)
+    23T08:40:01 accepted a-manual-20261123T084000.000Z
+    ");
+}
+
+#[test]
+fn a_redelivery_that_another_node_was_asked_for_fills_the_hole_here() {
+    let mut world = World::at("2026-11-23T08:30:00Z");
+    world.put(schedule("a", "0 * * * *"));
+    world.answers = [Outcome::Rejected].into();
+    world.live_until("2026-11-23T09:10:00Z");
+    let again = open(world.ended[0].clone());
+    let actions = world.agenda.asked_for(again, world.now);
+    world.act(actions);
+    world.live_until("2026-11-23T10:10:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:00:00 rejected a-20261123T090000Z
+    23T09:10:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:10:00 accepted a-20261123T090000Z
+    23T10:00:00 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:00:00 accepted a-20261123T100000Z
+    ");
 }
 
 #[test]
