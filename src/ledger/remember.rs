@@ -284,17 +284,12 @@ impl Memory<'_> {
         )
     }
 
-    /// From the newest back to the first that is older, so that it costs no more than what it gives.
     fn accepted_since(&self, since: Timestamp) -> Asked<Vec<AcceptedDelivery>> {
         self.store.all(
-            &format!(
-                "SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
-                 WHERE verdict = 'accepted' {} AND position > coalesce(
-                     (SELECT position FROM deliveries WHERE position IS NOT NULL AND ended_at < ?1
-                      ORDER BY position DESC LIMIT 1), 0)
-                 ORDER BY position DESC",
-                self.lately()
-            ),
+            match self.only {
+                None => ACCEPTED_SINCE,
+                Some(_) => ACCEPTED_OF_THEM_SINCE,
+            },
             &self.params([At(since).into()]),
             |row| {
                 Ok(AcceptedDelivery {
@@ -315,20 +310,30 @@ impl Memory<'_> {
         }
     }
 
-    /// Of a few schedules what was accepted lately is found by their own rows, not among all that was
-    /// accepted lately. What a catch-up took up more than a day after its time counts for no limit then.
-    fn lately(&self) -> String {
-        match self.only {
-            None => String::new(),
-            Some(_) => "AND schedule = ANY(?2) AND scheduled_at > ?1 - 172800000000000".to_owned(),
-        }
-    }
-
     fn params<'b, const N: usize>(&'b self, first: [Param<'b>; N]) -> Vec<Param<'b>> {
         let only = self.only.as_deref().map(Param::Names);
         first.into_iter().chain(only).collect()
     }
 }
+
+/// From the newest back to the first that is older, so that it costs no more than what it gives.
+const ACCEPTED_SINCE: &str = "
+    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    WHERE verdict = 'accepted' AND position > coalesce(
+        (SELECT position FROM deliveries WHERE position IS NOT NULL AND ended_at < ?1
+         ORDER BY position DESC LIMIT 1), 0)
+    ORDER BY position DESC";
+
+/// Of a few schedules it is found by their own rows: by those that are scheduled lately, and by those
+/// that were opened two days late or later, which have an index of their own.
+const ACCEPTED_OF_THEM_SINCE: &str = "
+    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    WHERE verdict = 'accepted' AND schedule = ANY(?2) AND opened_at > ?1
+        AND scheduled_at > ?1 - 172800000000000 AND opened_at <= scheduled_at + 172800000000000
+    UNION ALL
+    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    WHERE verdict = 'accepted' AND schedule = ANY(?2) AND opened_at > ?1
+        AND opened_at > scheduled_at + 172800000000000";
 
 /// What lies beyond each schedule's accepted stretch, by schedule and end. A delivery that failed
 /// is missed at its scheduled time. Each schedule looks its own rows

@@ -13,7 +13,7 @@ use crate::api::token::TokenId;
 use crate::api::wire::RunStatus;
 use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
-use crate::plan::occurrence::{Namespace, Occurrence, Origin};
+use crate::plan::occurrence::{IdempotencyKey, Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
 use crate::plan::pause::Pauses;
 use crate::plan::remembered::{
@@ -182,6 +182,16 @@ impl State {
         self.open(now).1
     }
 
+    /// As for one schedule that is taken up.
+    fn remembered_of(&self, schedule: &str, now: &str) -> Remembered {
+        match &self.place {
+            Place::Postgres(database, _) => {
+                Ledger::beside(database, &id(schedule), at(now)).unwrap().1
+            }
+            _ => self.remembered(now),
+        }
+    }
+
     fn error(&self) -> String {
         let opened = Ledger::open(&self.place, at("08:00:00"));
         let error = opened.err().expect("it can't be opened").to_string();
@@ -347,6 +357,51 @@ fn what_ended_is_remembered_as_covered_or_missed() {
             idempotency_key: delivery(8).idempotency_key.clone(),
             opened_at: at("08:00:00"),
         }]
+    );
+}
+
+#[test]
+fn what_was_opened_lately_counts_for_the_limits_however_late_it_was() {
+    let state = State::new();
+    let opened_after = |hours: i64, opened_at: Timestamp| {
+        let of = delivery(8);
+        let mut occurrence = of.occurrence.clone();
+        occurrence.scheduled_at = opened_at - jiff::SignedDuration::from_hours(hours);
+        occurrence.label = format!("{hours}").into();
+        let key = occurrence.idempotency_key(&Namespace::default(), &of.target.trigger_id);
+        Arc::new(Delivery {
+            idempotency_key: key,
+            due_at: opened_at,
+            opened_at,
+            occurrence,
+            ..of.as_ref().clone()
+        })
+    };
+    let now = at("12:00:00");
+    let day_before_yesterday = now - jiff::SignedDuration::from_hours(28);
+    let mut facts = vec![began()];
+    let old = [1, 100].map(|hours| opened_after(hours, day_before_yesterday));
+    let lately = [0, 24, 48, 49, 1000].map(|hours| opened_after(hours, at("09:00:00")));
+    for delivery in old.iter().chain(&lately) {
+        facts.push(Fact::WrittenAhead(delivery.clone()));
+        facts.extend(accepted(delivery));
+    }
+    state.record(facts);
+    let remembered = state.remembered_of("a", "12:00:00");
+    let keys = |keys: Vec<&IdempotencyKey>| {
+        let mut keys: Vec<_> = keys.iter().map(|key| key.to_string()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(
+        keys(
+            remembered
+                .accepted
+                .iter()
+                .map(|it| &it.idempotency_key)
+                .collect()
+        ),
+        keys(lately.iter().map(|it| &it.idempotency_key).collect()),
     );
 }
 

@@ -8,10 +8,11 @@ use crate::failpoint;
 use crate::ledger::LedgerError;
 
 /// Each brings the schema from its index to the next number. Only ever appended to.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../schema/postgres/0001.sql"),
     include_str!("../schema/postgres/0002.sql"),
     include_str!("../schema/postgres/0003.sql"),
+    include_str!("../schema/postgres/0004.sql"),
 ];
 
 pub(in crate::ledger) const KNOWN: i32 = MIGRATIONS.len() as i32;
