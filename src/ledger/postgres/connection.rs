@@ -24,8 +24,10 @@ use super::trouble::Trouble;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A daemon that was stopped in the middle of a transaction is to hold nobody up, and what is told
-/// to be durable is to be.
+/// to be durable is to be. No statement here takes as long as it would to compile it, and with many
+/// rows the planner thinks otherwise.
 const SESSION: &str = "
+    SET jit = off;
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '5s';
     SET statement_timeout = '4500ms';
