@@ -26,6 +26,7 @@ mod owed;
 mod random;
 mod row;
 mod story;
+mod tmpfs;
 mod world;
 
 use std::collections::VecDeque;

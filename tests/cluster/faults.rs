@@ -6,9 +6,12 @@ use jiff::SignedDuration;
 use rustix::process::Signal;
 
 use crate::Context;
+use crate::daemon::until;
 use crate::nodes::{Nodes, TAKEOVER, mixed};
 use crate::random::Random;
 use crate::row::Row;
+use crate::server::{Server, is_root};
+use crate::tmpfs::fill;
 
 type Fault = fn(&Context) -> Row;
 
@@ -21,6 +24,8 @@ pub(crate) const FAULTS: &[(&str, Fault)] = &[
     ("database-restarts", restarts),
     ("database-away", away),
     ("database-read-only", read_only),
+    ("database-full", full),
+    ("way-in", crate::way_in::way_in),
     ("starts-alone", starts_alone),
     ("clocks-apart", clocks_apart),
     ("two-versions", two_versions),
@@ -165,6 +170,37 @@ fn read_only(context: &Context) -> Row {
     Row::of(1, nodes.judge())
         .expect(loud == NODES, format!("{loud} nodes said it"))
         .expect(lines < 1000, format!("{lines} lines in one log"))
+}
+
+/// The disk of the database is full, which a server that can't write its log does not survive.
+fn full(context: &Context) -> Row {
+    if !is_root() {
+        return Row::failed("it needs root, for the mount of a small disk".to_owned());
+    }
+    let server = or_fail!(Server::on_a_small_disk(120));
+    let clocks = [SignedDuration::ZERO; NODES];
+    let mut nodes = or_fail!(Nodes::prepare_on(server, context, &clocks, &mixed()));
+    for n in 0..NODES {
+        nodes.run(n);
+    }
+    nodes.are_there(NODES);
+    nodes.in_force_from_now();
+    nodes.world.pass(Duration::from_secs(3));
+    let filler = nodes.server.filler();
+    fill(&filler);
+    until("every node says that it can't write", || {
+        nodes.have_said("the ledger can't be written") == NODES
+    });
+    nodes.world.pass(Duration::from_secs(12));
+    let lives = nodes.server.is_there();
+    std::fs::remove_file(filler).expect("it is there");
+    if !nodes.server.is_there() {
+        nodes.server.begin();
+    }
+    nodes.are_there(NODES);
+    nodes.world.pass(Duration::from_secs(12));
+    let lives = if lives { "lived" } else { "died" };
+    Row::of(1, nodes.judge()).note(format!("the server {lives}"))
 }
 
 /// The nodes start without the database: what falls due from then on fires.

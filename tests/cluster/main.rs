@@ -35,6 +35,9 @@ mod row;
 mod server;
 #[path = "../chaos/story.rs"]
 mod story;
+#[path = "../chaos/tmpfs.rs"]
+mod tmpfs;
+mod way_in;
 #[path = "../chaos/world.rs"]
 mod world;
 

@@ -59,7 +59,15 @@ impl Nodes {
         clocks: &[SignedDuration],
         plans: &[Plan],
     ) -> Result<Self, String> {
-        let server = Server::start()?;
+        Self::prepare_on(Server::start()?, context, clocks, plans)
+    }
+
+    pub(crate) fn prepare_on(
+        server: Server,
+        context: &Context,
+        clocks: &[SignedDuration],
+        plans: &[Plan],
+    ) -> Result<Self, String> {
         let mut world = World::new(&context.daemon, GRACE);
         for plan in plans {
             world.schedule(plan);

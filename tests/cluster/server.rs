@@ -1,9 +1,10 @@
 //! A PostgreSQL server of the test's own, reached by a socket in a folder of its own, and ways to it
 //! that can be cut. It knows nothing of what is kept there.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,23 +14,49 @@ use std::thread;
 use std::time::Duration;
 
 use crate::daemon::until;
+use crate::tmpfs::Tmpfs;
 
 pub(crate) struct Server {
+    /// What it keeps is on a file system of its own.
+    disk: Option<Tmpfs>,
     folder: tempfile::TempDir,
     programs: PathBuf,
+    /// Settings beyond those of every server here.
+    settings: String,
 }
 
 impl Server {
     /// # Errors
     /// If no server is installed.
     pub(crate) fn start() -> Result<Self, String> {
+        Self::on(|_| None)
+    }
+
+    /// On a disk of so many mebibytes. It needs root.
+    ///
+    /// # Errors
+    /// If no server is installed.
+    pub(crate) fn on_a_small_disk(mebibytes: u32) -> Result<Self, String> {
+        Self::on(|folder| {
+            let disk = Tmpfs::mount(folder.join("disk"), mebibytes);
+            run(Command::new("chown").arg("nobody").arg(&disk.0));
+            Some(disk)
+        })
+    }
+
+    fn on(disk: impl FnOnce(&Path) -> Option<Tmpfs>) -> Result<Self, String> {
         let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
         let programs = versions.flatten().map(|version| version.path().join("bin"));
         let programs = programs.filter(|bin| bin.join("initdb").exists()).max();
         let programs = programs
             .ok_or("no PostgreSQL server is installed: `apt-get install postgresql` brings one")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let server = Self { folder, programs };
+        let server = Self {
+            disk: disk(folder.path()),
+            folder,
+            programs,
+            settings: String::new(),
+        };
         if is_root() {
             run(Command::new("chown").arg("nobody").arg(server.folder()));
         }
@@ -37,6 +64,7 @@ impl Server {
             .command("initdb")
             .args(["--username", "triggerd", "--auth", "trust", "--no-sync"])
             .arg("--encoding=UTF8")
+            .args(server.disk.is_some().then_some("--wal-segsize=1"))
             .arg("--pgdata")
             .arg(server.data()));
         server.begin();
@@ -54,13 +82,43 @@ impl Server {
     }
 
     fn data(&self) -> PathBuf {
-        self.folder().join("data")
+        let disk = self.disk.as_ref().map(|disk| disk.0.as_path());
+        disk.unwrap_or(self.folder()).join("data")
+    }
+
+    /// The file that takes all the room on its disk.
+    pub(crate) fn filler(&self) -> PathBuf {
+        self.data().with_file_name("filler")
+    }
+
+    /// Another file beside what it keeps, which it alone may read.
+    pub(crate) fn put(&self, name: &str, text: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+        if is_root() {
+            run(Command::new("chown").arg("nobody").arg(path));
+        }
+    }
+
+    /// Begins anew with these settings as well.
+    pub(crate) fn set(&mut self, settings: &str) {
+        self.end();
+        self.settings = settings.to_owned();
+        self.begin();
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        self.control("status")
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     pub(crate) fn begin(&self) {
         let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=300",
-            self.folder().display()
+            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=300 {}",
+            self.folder().display(),
+            self.settings
         );
         run(self.control("start").args(["--options", &options]));
     }
@@ -85,8 +143,11 @@ impl Server {
 
     fn control(&self, what: &str) -> Command {
         let mut command = self.command("pg_ctl");
-        command.args([what, "--silent", "--wait", "--pgdata"]);
+        command.args([what, "--silent", "--pgdata"]);
         command.arg(self.data());
+        if what != "status" {
+            command.arg("--wait");
+        }
         command.arg("--log").arg(self.folder().join("log"));
         command
     }
@@ -120,7 +181,7 @@ impl Drop for Server {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

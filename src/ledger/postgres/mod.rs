@@ -110,8 +110,8 @@ impl Postgres {
             .map(Option::unwrap_or_default)
     }
 
-    /// As one of several nodes, with a state folder of its own. A database that can't be reached is
-    /// no reason not to begin.
+    /// As one of several nodes, with a state folder of its own. A database that can't be reached, or
+    /// written, is no reason not to begin.
     pub(super) fn join(
         database: &Arc<Database>,
         folder: &Path,
@@ -132,10 +132,15 @@ impl Postgres {
                     Ok(Begun { pauses, sources })
                 });
                 let begun = begun.map_err(|error| asking.unreadable(&error))?;
-                member
-                    .join(&connection)
-                    .map_err(|trouble| schema::unreadable(database, &trouble))?;
-                (Way::There(connection), begun)
+                let way = match member.join(&connection) {
+                    Ok(_) => Way::There(connection),
+                    Err(trouble) if trouble.is_away() => {
+                        member.tell(News::Alone);
+                        Way::Lost(Instant::now(), trouble.refusal())
+                    }
+                    Err(trouble) => return Err(schema::unreadable(database, &trouble)),
+                };
+                (way, begun)
             }
             Err(trouble) if trouble.is_away() => {
                 member.tell(News::Alone);

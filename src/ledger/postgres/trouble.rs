@@ -2,6 +2,7 @@
 //! It knows no fact.
 
 use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -30,13 +31,14 @@ impl Trouble {
         }
     }
 
-    /// Nothing that is done at this side mends it: the database is down, or the way to it.
+    /// Nothing that is done at this side mends it: the database is down, or the way to it, or it only
+    /// reads until it takes over from another.
     pub(super) fn is_away(&self) -> bool {
         match self {
             // Without a state it was not the database that spoke.
             Trouble::Answer(error) => error.code().is_none_or(|state| {
-                // Connection exceptions, and a server that shuts down, starts up or is full.
-                ["08", "57P", "53"]
+                // Connection exceptions, and a server that shuts down, starts up, is full or only reads.
+                ["08", "57P", "53", "25006"]
                     .iter()
                     .any(|of| state.code().starts_with(of))
             }),
@@ -79,6 +81,12 @@ impl Trouble {
                 Some("42P01" | "42703") => {
                     "the tables are not triggerd's: restore the database from a backup, or name another in `[ledger] url`"
                 }
+                None if is_distrust(error) => {
+                    "the server's certificate must be valid for its name, and be signed by whom this machine trusts or by whom `[ledger] ca_file` names"
+                }
+                None if error.to_string().contains("TLS") => {
+                    "set `ssl = on` at the server; add `?sslmode=disable` to `[ledger] url` only where nobody listens on the way"
+                }
                 Some(state) if !(state.starts_with("08") || state.starts_with("57P")) => {
                     "look at the database's log"
                 }
@@ -93,6 +101,13 @@ impl Trouble {
             way_out: self.way_out().to_owned(),
         }
     }
+}
+
+/// The server showed a certificate, and it was not enough.
+fn is_distrust(error: &tokio_postgres::Error) -> bool {
+    let source = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    let inner = source.and_then(io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 const START_IT: &str = "start the database or mend the way to it; triggerd tries again by itself";

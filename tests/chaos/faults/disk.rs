@@ -1,10 +1,7 @@
 //! A state folder that takes no more, or is read-only: firing goes on, it is said once, and what was kept in memory
 //! is in the ledger when it can be written again. On a tmpfs of its own where mounting is permitted.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -14,6 +11,7 @@ use super::{Context, Fault, Form, LOADED, mixed};
 use crate::daemon::Daemon;
 use crate::row::Row;
 use crate::story::Of;
+use crate::tmpfs::{Tmpfs, fill, mount};
 use crate::world::World;
 
 pub(crate) const FAULT: Fault = Fault {
@@ -31,31 +29,6 @@ pub(crate) const FAULT: Fault = Fault {
 const SAID: &str = "the ledger can't be written";
 const MENDED: &str = "the ledger can be written again";
 
-/// Unmounted when it is dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(at: PathBuf) -> Self {
-        fs::create_dir(&at).expect("a folder");
-        mount(&["-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs"], &at);
-        Self(at)
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-fn mount(args: &[&str], at: &Path) {
-    let status = Command::new("mount").args(args).arg(at).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "mount {args:?}"
-    );
-}
-
 fn how_long(context: &Context) -> Duration {
     match context.form {
         Form::Short => Duration::from_secs(8),
@@ -65,7 +38,7 @@ fn how_long(context: &Context) -> Duration {
 
 fn full(context: &Context) -> Row {
     let mut world = World::new(&context.release, LOADED);
-    let tmpfs = Tmpfs::mount(world.path("state"));
+    let tmpfs = Tmpfs::mount(world.path("state"), 3);
     mixed().iter().for_each(|plan| world.schedule(plan));
     let mut daemon = world.first();
     world.pass(Duration::from_secs(3));
@@ -89,13 +62,6 @@ fn mended(mut world: World, mut daemon: Daemon, tmpfs: Tmpfs, was: &str) -> Row 
         said == 1,
         format!("it said {said} times that the disk is {was}"),
     )
-}
-
-fn fill(path: &Path) {
-    let mut file = File::create(path).expect("a file");
-    for size in [4096, 512, 1] {
-        while file.write_all(&vec![b'x'; size]).is_ok() {}
-    }
 }
 
 fn said(daemon: &Daemon) -> usize {
@@ -130,7 +96,7 @@ fn limited(context: &Context) -> Row {
 /// Started on a ledger that can be read and not written; writable again while it runs.
 fn read_only(context: &Context) -> Row {
     let mut world = World::new(&context.release, LOADED);
-    let tmpfs = Tmpfs::mount(world.path("state"));
+    let tmpfs = Tmpfs::mount(world.path("state"), 3);
     mixed().iter().for_each(|plan| world.schedule(plan));
     let daemon = world.first();
     world.pass(Duration::from_secs(3));
