@@ -223,6 +223,11 @@ pub(crate) fn fence(_: &Context) -> Row {
     let covered = server.query("SELECT covered_until FROM schedules WHERE name = 'a'");
     drop(one);
 
+    // A newer version adds to the tables under those that run.
+    server.query(
+        "ALTER TABLE nodes ADD COLUMN more integer; ALTER TABLE deliveries ADD COLUMN more integer",
+    );
+
     // The other one finds what the first one left, when that has no lease any more.
     server.query(&format!(
         "UPDATE owners SET incarnation = NULL, settled_until = {} WHERE schedule = 'a'",

@@ -31,14 +31,15 @@ impl Trouble {
         }
     }
 
-    /// Nothing that is done at this side mends it: the database is down, or the way to it, or it only
-    /// reads until it takes over from another.
+    /// Nothing that is done at this side mends it but another connection: the database is down, or the
+    /// way to it, or it only reads until it takes over from another.
     pub(super) fn is_away(&self) -> bool {
         match self {
             // Without a state it was not the database that spoke.
             Trouble::Answer(error) => error.code().is_none_or(|state| {
-                // Connection exceptions, and a server that shuts down, starts up, is full or only reads.
-                ["08", "57P", "53", "25006"]
+                // Connection exceptions, a server that shuts down, starts up, is full or only reads, and
+                // statements of before a newer triggerd changed the tables.
+                ["08", "57P", "53", "25006", "0A000"]
                     .iter()
                     .any(|of| state.code().starts_with(of))
             }),
