@@ -148,21 +148,24 @@ impl Office {
             let folder = lock(&catalog).folder().to_owned();
             InForce::new(&standing, &folder)
         };
-        let looked = tokio::task::spawn_blocking(look);
-        looked.await.map_err(|_| OfficeError::Stopping)
+        self.work(look).await
     }
 
     /// # Errors
     /// If the ledger can't be read.
     pub async fn status_of(&self, standing: Arc<Standing>) -> Result<Status, OfficeError> {
         let catalog = self.catalog.clone();
-        self.read(move |ledger| {
+        self.read_if_there(move |ledger| {
             let problems = problems(&catalog);
+            let (ledger, away) = match ledger {
+                Ok(ledger) => (ledger, None),
+                Err(error) => (None, Some(error.to_string())),
+            };
             let owners = match (&ledger, &standing.nodes) {
                 (Some(ledger), Some(_)) => ledger.owners().unwrap_or_default(),
                 _ => Vec::new(),
             };
-            Status::new(&standing, problems, owners, |schedule| {
+            Status::new(&standing, problems, owners, away, |schedule| {
                 let past = |ledger: &Reader| {
                     Ok::<_, LedgerError>(Past {
                         last: ledger.last_verdict(schedule)?,
@@ -282,8 +285,7 @@ impl Office {
             database: database.clone(),
             namespace: self.namespace.clone(),
         };
-        let left = tokio::task::spawn_blocking(move || leave(there));
-        left.await.map_err(|_| OfficeError::Stopping)
+        self.work(move || leave(there)).await
     }
 
     async fn told_of(
@@ -348,8 +350,7 @@ impl Office {
     pub async fn files(&self) -> Result<Files, OfficeError> {
         let catalog = self.catalog.clone();
         // The reloader may hold the catalog for as long as a look at all files takes.
-        let counted = tokio::task::spawn_blocking(move || Files::new(&lock(&catalog)));
-        counted.await.map_err(|_| OfficeError::Stopping)
+        self.work(move || Files::new(&lock(&catalog))).await
     }
 
     /// Reading the ledger is blocking work.
@@ -357,15 +358,32 @@ impl Office {
         &self,
         question: impl FnOnce(Option<Reader>) -> T + Send + 'static,
     ) -> Result<T, OfficeError> {
+        let answer = self.read_if_there(|ledger| Ok::<_, LedgerError>(question(ledger?)));
+        Ok(answer.await??)
+    }
+
+    /// A database that is away is no reason to answer nothing: whoever asks how things stand is to hear
+    /// it then most of all.
+    pub(crate) async fn read_if_there<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(Result<Option<Reader>, LedgerError>) -> T + Send + 'static,
+    ) -> Result<T, OfficeError> {
         let place = self.place.clone();
-        let answer = tokio::task::spawn_blocking(move || {
-            let ledger = match place {
-                Place::Memory => None,
-                place => Some(Reader::open(&place)?),
-            };
-            Ok::<_, LedgerError>(question(ledger))
-        });
-        Ok(answer.await.map_err(|_| OfficeError::Stopping)??)
+        self.work(move || match place {
+            Place::Memory => Ok(question(Ok(None))),
+            Place::Folder(_) => Ok(question(Ok(Some(Reader::open(&place)?)))),
+            Place::Postgres(..) => Ok(question(Reader::open(&place).map(Some))),
+        })
+        .await?
+    }
+
+    /// Blocking work.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, OfficeError> {
+        let worked = tokio::task::spawn_blocking(work);
+        worked.await.map_err(|_| OfficeError::Stopping)
     }
 }
 

@@ -144,6 +144,7 @@ impl Status {
         standing: &Standing,
         problems: Vec<ProblemStatus>,
         owners: Vec<(ScheduleId, Option<Incarnation>)>,
+        away: Option<String>,
         past: impl Fn(&ScheduleId) -> Past,
     ) -> Self {
         let agenda = &standing.agenda;
@@ -187,7 +188,12 @@ impl Status {
             problems,
             runs,
         };
-        status.attention = status.attention(agenda.clock_held, standing.ledger_in_memory);
+        let unwritten = standing.ledger_in_memory.then_some(match standing.nodes {
+            None => "look at the disk of the state folder",
+            Some(_) => "look at the database; the log says why",
+        });
+        status.attention = status.attention(agenda.clock_held, unwritten);
+        status.attention.extend(away);
         let disagreed = standing.nodes.as_ref().map_or(0, |it| it.disagreed.len());
         if disagreed > 0 {
             let what = counted(disagreed, "schedule");
@@ -199,18 +205,17 @@ impl Status {
         status
     }
 
-    fn attention(&self, clock_held: bool, ledger_in_memory: bool) -> Vec<String> {
+    fn attention(&self, clock_held: bool, ledger_unwritten: Option<&str>) -> Vec<String> {
         let mut attention = Vec::new();
         if clock_held {
             attention.push(
                 "the clock is not set: firing is held; set it, as an NTP client does".to_owned(),
             );
         }
-        if ledger_in_memory {
-            attention.push(
-                "the ledger can't be written: firing goes on from memory; look at the disk of the state folder"
-                    .to_owned(),
-            );
+        if let Some(way_out) = ledger_unwritten {
+            attention.push(format!(
+                "the ledger can't be written: firing goes on from memory; {way_out}"
+            ));
         }
         if self.schedules.is_empty() && self.nodes.is_empty() {
             attention.push(NO_SCHEDULE.to_owned());

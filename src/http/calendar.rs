@@ -23,7 +23,7 @@ const MOST: usize = 20_000;
 pub(super) async fn calendar(State(desk): State<Arc<Desk>>) -> Result<impl IntoResponse, Unwell> {
     let standing = desk.look().await?.standing.clone();
     let made = async {
-        let text = desk.office.read(move |_| text(&standing));
+        let text = desk.office.work(move || text(&standing));
         Ok(text.await?)
     };
     let text = desk.text("/schedules.ics".to_owned(), made).await?;

@@ -111,9 +111,9 @@ impl Desk {
     pub(super) async fn timeline(&self) -> Result<Arc<Timeline>, Unwell> {
         let looked = self.look().await?;
         let drawn = async {
-            let drawn = self
-                .office
-                .read(move |ledger| Timeline::new(&looked.standing, ledger.as_ref()));
+            let drawn = self.office.read_if_there(move |ledger| {
+                Timeline::new(&looked.standing, ledger.ok().flatten().as_ref())
+            });
             Ok(drawn.await??)
         };
         self.timeline.get(Kept::ByItsCost, drawn).await
@@ -139,11 +139,12 @@ impl Desk {
             .map(|text| (*text).clone())
     }
 
-    /// When each schedule was last accepted, by what the ledger says when it is first asked.
+    /// When each schedule was last accepted, by what the ledger says when it is first asked; nothing
+    /// while it can't be.
     pub(super) async fn accepted_before(
         &self,
         standing: &Standing,
-    ) -> Result<&HashMap<ScheduleId, Timestamp>, Unwell> {
+    ) -> Result<HashMap<ScheduleId, Timestamp>, Unwell> {
         let read = || async {
             let schedules = standing.agenda.schedules.iter();
             let ids: Vec<ScheduleId> = schedules.map(|it| it.schedule.id.clone()).collect();
@@ -154,9 +155,13 @@ impl Desk {
                 };
                 ids.into_iter().filter_map(last).collect()
             });
-            Ok(read.await?)
+            read.await
         };
-        self.accepted_before.get_or_try_init(read).await
+        match self.accepted_before.get_or_try_init(read).await {
+            Ok(before) => Ok(before.clone()),
+            Err(OfficeError::Ledger(_)) => Ok(HashMap::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -20,13 +20,13 @@ use crate::schedule::{Schedule, ScheduleId};
 
 pub(super) async fn metrics(State(desk): State<Arc<Desk>>) -> Result<impl IntoResponse, Unwell> {
     let looked: Arc<Looked> = desk.look().await?;
-    let before = desk.accepted_before(&looked.standing).await?.clone();
+    let before = desk.accepted_before(&looked.standing).await?;
     let made = async {
         let files = desk.office.files().await?;
         // Ten thousand schedules make a long text.
         let text = desk
             .office
-            .read(move |_| text(&looked.standing, &files, &before));
+            .work(move || text(&looked.standing, &files, &before));
         Ok(text.await?)
     };
     let text = desk.text("/metrics".to_owned(), made).await?;

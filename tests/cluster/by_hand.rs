@@ -181,7 +181,8 @@ fn name(n: usize) -> String {
     format!("asked-{n}")
 }
 
-fn ask(nodes: &Nodes, node: usize, words: &[&str]) -> Child {
+/// A command for one of them.
+pub(crate) fn ask(nodes: &Nodes, node: usize, words: &[&str]) -> Child {
     nodes.ask(
         &format!("node-{node}.toml"),
         &format!("state-{node}"),
@@ -190,7 +191,7 @@ fn ask(nodes: &Nodes, node: usize, words: &[&str]) -> Child {
 }
 
 /// Whether it was done, and what was said.
-fn answer(mut child: Child) -> (bool, String) {
+pub(crate) fn answer(mut child: Child) -> (bool, String) {
     until("an answer to who asks by hand", || {
         child.try_wait().expect("it is ours").is_some()
     });

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use rustix::process::Signal;
 
 use crate::Context;
+use crate::by_hand::{answer, ask};
 use crate::daemon::until;
 use crate::nodes::{Nodes, TAKEOVER, mixed};
 use crate::random::Random;
@@ -144,10 +145,15 @@ fn away(context: &Context) -> Row {
     nodes.world.pass(Duration::from_secs(2));
     nodes.server.end();
     nodes.world.pass(time);
+    let (is_well, status) = answer(ask(&nodes, 0, &["status"]));
     nodes.server.begin();
     nodes.are_there(NODES);
     nodes.world.pass(Duration::from_secs(12));
-    Row::of(1, nodes.judge())
+    let says = |words: &str| status.contains(words);
+    Row::of(1, nodes.judge()).expect(
+        !is_well && says("can't be written: firing goes on") && says("can't be read"),
+        format!("the status of a node without the database: {status}"),
+    )
 }
 
 /// The database takes no writes, as one that stands by or whose disk is full.

@@ -94,9 +94,10 @@ pub(super) async fn overview(
     let timeline = desk.timeline().await?;
     let name = format!("/?page={}&q={}", wanted.page, wanted.q);
     let made = async {
-        let text = desk
-            .office
-            .read(move |ledger| overview::text(&seen, &timeline, ledger.as_ref(), &wanted));
+        let text = desk.office.read_if_there(move |ledger| {
+            let ledger = ledger.ok().flatten();
+            overview::text(&seen, &timeline, ledger.as_ref(), &wanted)
+        });
         Ok(text.await??)
     };
     Ok(Html(desk.text(name, made).await?.to_string()))
@@ -114,9 +115,9 @@ pub(super) async fn schedule(
         return Ok((StatusCode::NOT_FOUND, said).into_response());
     };
     let made = async {
-        let text = desk
-            .office
-            .read(move |ledger| schedule::text(&seen, place, ledger.as_ref()));
+        let text = desk.office.read_if_there(move |ledger| {
+            schedule::text(&seen, place, ledger.ok().flatten().as_ref())
+        });
         Ok(text.await??)
     };
     let text = desk.text(format!("/schedules/{name}"), made).await?;
