@@ -32,8 +32,9 @@ use crate::toml_file::written;
 
 /// Wake a schedule's agent once, now
 ///
-/// By the daemon where one runs on the same state folder, else directly. It passes `enabled = false`
-/// and a pause, and never moves the schedule's window.
+/// By the daemon where one runs on the same state folder, else by the node that looks after the
+/// schedule where several share the ledger, else directly. It passes `enabled = false` and a pause,
+/// and never moves the schedule's window.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Example:\n  triggerd trigger weekly-report --wait --within 10m")]
 pub(super) struct Args {

@@ -46,7 +46,13 @@ pub(crate) fn by_hand(context: &Context) -> Row {
             ..Judgement::default()
         },
     );
-    for step in [windows, redelivery, takeover, without_a_daemon] {
+    for step in [
+        windows,
+        redelivery,
+        takeover,
+        without_a_daemon,
+        without_the_database,
+    ] {
         row = row.and(step(&mut nodes));
     }
     let by_hand = nodes.server.query(BY_HAND);
@@ -175,6 +181,28 @@ fn without_a_daemon(nodes: &mut Nodes) -> Row {
     Row::default()
         .expect(answer.0, format!("without a daemon: {answer:?}"))
         .expect(senders == "0", format!("{senders} were sent by no node"))
+}
+
+/// The owner sends from memory, and any other says whom to ask.
+fn without_the_database(nodes: &mut Nodes) -> Row {
+    const ACCEPTED: &str =
+        "SELECT count(*) FROM deliveries WHERE origin = 'manual' AND verdict = 'accepted'";
+    let before: usize = nodes.server.query(ACCEPTED).parse().expect("a number");
+    nodes.server.end();
+    let asked: Vec<_> = (0..NODES)
+        .map(|node| ask(nodes, node, &["trigger", "asked-0"]))
+        .collect();
+    let answers: Vec<_> = asked.into_iter().map(answer).collect();
+    let sent = answers.iter().filter(|it| it.0).count();
+    let told = answers.iter().filter(|it| it.1.contains("ask that one"));
+    let told = told.count();
+    nodes.server.begin();
+    nodes.are_there(NODES);
+    until_says(&nodes.server, ACCEPTED, &(before + sent).to_string());
+    Row::default().expect(
+        sent == 1 && told == NODES - 1,
+        format!("without the database: {answers:?}"),
+    )
 }
 
 fn name(n: usize) -> String {
