@@ -133,6 +133,7 @@ fn restarts(context: &Context) -> Row {
         nodes.server.end();
         nodes.world.pass(random.time(Duration::from_secs(2)));
         nodes.server.begin();
+        nodes.are_heard(NODES);
         nodes.are_there(NODES);
     }
     Row::of(rounds, nodes.judge())

@@ -145,6 +145,15 @@ impl Nodes {
         until_says(&self.server, OWNED, &self.schedules.to_string());
     }
 
+    /// Waits until so many nodes have renewed their lease in the last second or two.
+    pub(crate) fn are_heard(&self, count: usize) {
+        until_says(
+            &self.server,
+            "SELECT count(*) FROM nodes WHERE lease_until > clock_timestamp() + interval '8 seconds'",
+            &count.to_string(),
+        );
+    }
+
     pub(crate) fn in_force_from_now(&mut self) {
         let now = self.world.now();
         for version in &mut self.world.story.versions {
