@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use crate::clock::Moment;
 use crate::daemon::control::{Begun, Ended, Waits};
 use crate::ledger::history::RecordedDelivery;
-use crate::ledger::{CloseError, Database, Ledger, LedgerError, Reader, Receipts, Standing};
+use crate::ledger::{
+    CloseError, Database, Ledger, LedgerError, Reader, Receipts, Recorder, Standing,
+};
 use crate::plan::agenda::{Action, Agenda};
 use crate::plan::delivery::later;
 use crate::plan::occurrence::Namespace;

@@ -19,7 +19,7 @@ use crate::daemon::systemd::{self, Herald};
 use crate::daemon::{alerts::Alerts, verify};
 use crate::failpoint;
 use crate::ledger::cluster::News;
-use crate::ledger::{self, CloseError, Ledger, Receipt};
+use crate::ledger::{self, CloseError, Ledger, Receipt, Recorder};
 use crate::plan::agenda::{Action, Agenda, LookUp};
 use crate::plan::alert::{self, Subject};
 use crate::plan::delivery::Delivery;
@@ -43,19 +43,19 @@ const BACKLOG: Duration = Duration::from_secs(1);
 const BATCH: usize = 256;
 
 /// What the engine lives in.
-pub struct World<C, A> {
+pub struct World<C, A, L = Ledger> {
     pub clock: Arc<C>,
     pub api: Arc<A>,
-    pub ledger: Ledger,
+    pub ledger: L,
     pub receipts: mpsc::UnboundedReceiver<Vec<Receipt>>,
     pub telemetry: Telemetry,
     pub alerts: Alerts,
     pub herald: Herald,
 }
 
-pub struct Engine<C, A> {
+pub struct Engine<C, A, L = Ledger> {
     agenda: Agenda,
-    world: World<C, A>,
+    world: World<C, A, L>,
     events: mpsc::UnboundedSender<Event>,
     inbox: mpsc::UnboundedReceiver<Event>,
     /// Those who asked for a delivery and wait for its verdict.
@@ -86,8 +86,8 @@ pub enum EngineError {
     NotClosed(#[from] CloseError),
 }
 
-impl<C: Clock, A: TriggerApi> Engine<C, A> {
-    pub fn new(agenda: Agenda, world: World<C, A>) -> Self {
+impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
+    pub fn new(agenda: Agenda, world: World<C, A, L>) -> Self {
         let (events, inbox) = mpsc::unbounded_channel();
         Self {
             agenda,

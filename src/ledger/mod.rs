@@ -99,6 +99,31 @@ pub struct Joined {
 /// What has been taken, in the order in which it was stated.
 pub type Receipts = UnboundedReceiver<Vec<Receipt>>;
 
+/// Takes facts down for the engine and hands each back as a receipt. A simulation's own keeps what it was
+/// handed for as long as it likes.
+pub trait Recorder: Send + 'static {
+    /// Never blocks. Facts are written in the order in which they are appended, those of one call
+    /// together.
+    fn append(&self, facts: Vec<Fact>);
+
+    /// Drops what ended before this instant, a little at a time between other writes. What is open
+    /// stays, and what the windows still need, and since when each schedule is in force.
+    fn prune(&self, before: Timestamp);
+
+    /// Where nodes share the ledger: what this one has loaded is, or is no more, there to be looked
+    /// after.
+    fn hold(&self, holdings: Vec<Holding>);
+
+    /// What is appended from here on of these schedules is written by these claims.
+    fn write_by(&self, claims: Vec<(ScheduleId, Claim)>);
+
+    /// Writes what waits, and ends the receipts. It blocks.
+    ///
+    /// # Errors
+    /// If something could not be written.
+    fn close(self) -> Result<(), CloseError>;
+}
+
 /// A handle to the thread that writes. Dropping it waits until that has written what waits.
 pub struct Ledger {
     /// `None` once closed.
@@ -201,37 +226,6 @@ impl Ledger {
         (ledger, arriving, heard)
     }
 
-    /// Never blocks. Facts are written in the order in which they are appended, those of one call
-    /// together.
-    pub fn append(&self, facts: Vec<Fact>) {
-        self.command(Command::Append(facts));
-    }
-
-    /// Drops what ended before this instant, a little at a time between other writes. What is open
-    /// stays, and what the windows still need, and since when each schedule is in force.
-    pub fn prune(&self, before: Timestamp) {
-        self.command(Command::Prune { before });
-    }
-
-    /// Where nodes share the ledger: what this one has loaded is, or is no more, there to be looked
-    /// after.
-    pub fn hold(&self, holdings: Vec<Holding>) {
-        self.command(Command::Hold(holdings));
-    }
-
-    /// What is appended from here on of these schedules is written by these claims.
-    pub fn write_by(&self, claims: Vec<(ScheduleId, Claim)>) {
-        self.command(Command::WriteBy(claims));
-    }
-
-    /// Writes what waits and ends the thread.
-    ///
-    /// # Errors
-    /// If something could not be written.
-    pub fn close(mut self) -> Result<(), CloseError> {
-        self.end()
-    }
-
     fn command(&self, command: Command) {
         if let Some((commands, _)) = &self.writer {
             // A writer that is gone has closed the receipts, and that is how it is noticed.
@@ -247,6 +241,28 @@ impl Ledger {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Recorder for Ledger {
+    fn append(&self, facts: Vec<Fact>) {
+        self.command(Command::Append(facts));
+    }
+
+    fn prune(&self, before: Timestamp) {
+        self.command(Command::Prune { before });
+    }
+
+    fn hold(&self, holdings: Vec<Holding>) {
+        self.command(Command::Hold(holdings));
+    }
+
+    fn write_by(&self, claims: Vec<(ScheduleId, Claim)>) {
+        self.command(Command::WriteBy(claims));
+    }
+
+    fn close(mut self) -> Result<(), CloseError> {
+        self.end()
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
 use triggerd::api::token::TokenId;
 use triggerd::ledger::cluster::{News, Node, Taken};
-use triggerd::ledger::{Database, Joined, Ledger, Place, Reader, Receipt, Standing};
+use triggerd::ledger::{Database, Joined, Ledger, Place, Reader, Receipt, Recorder, Standing};
 use triggerd::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use triggerd::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use triggerd::plan::occurrence::{Namespace, Occurrence, Origin};

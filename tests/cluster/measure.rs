@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use triggerd::ledger::Database;
+use triggerd::ledger::{Database, Recorder};
 use triggerd::plan::fact::Fact;
 use triggerd::schedule::ScheduleId;
 

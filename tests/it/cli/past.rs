@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use triggerd::ledger::Place;
+use triggerd::ledger::{Place, Recorder};
 use triggerd::plan::delivery::{Delivery, Opened, Skip, Verdict, Window};
 use triggerd::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use triggerd::plan::occurrence::{Namespace, Occurrence};

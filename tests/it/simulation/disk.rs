@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use triggerd::ledger::history::{Entry, Filter};
-use triggerd::ledger::{Ledger, Place, Reader, Receipt, Standing};
+use triggerd::ledger::{Ledger, Place, Reader, Receipt, Recorder, Standing};
 use triggerd::plan::fact::{Fact, Source};
 use triggerd::plan::remembered::Remembered;
 use triggerd::schedule::ScheduleId;
