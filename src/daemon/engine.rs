@@ -170,6 +170,8 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
             }
             let wake = self.next_wake();
             tokio::select! {
+                // So that the same events give the same run.
+                biased;
                 () = stop.cancelled() => break,
                 happened = next(&mut self.world.receipts, &mut self.inbox) => self.take(happened?),
                 () = self.world.clock.sleep_until(wake) => self.world.herald.news(),
@@ -186,6 +188,17 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
         if in_flight > 0 {
             tracing::info!(in_flight, "stopping: calls in flight may end");
         }
+        let clock = self.world.clock.clone();
+        let over_at = clock.now().boot + GRACE;
+        let grace = async {
+            while clock.now().boot < over_at {
+                let wake = Wake {
+                    wall: None,
+                    boot: Some(over_at),
+                };
+                clock.sleep_until(wake).await;
+            }
+        };
         let calls_end = async {
             while self.agenda.in_flight() > 0 {
                 self.hear_acceptances(usize::MAX);
@@ -195,9 +208,10 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
             }
             Ok::<_, EngineError>(())
         };
-        match tokio::time::timeout(GRACE, calls_end).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!(
+        tokio::select! {
+            biased;
+            ended = calls_end => ended?,
+            () = grace => tracing::warn!(
                 in_flight = self.agenda.in_flight(),
                 "calls did not end in time; the next start repeats them with the same keys"
             ),
@@ -763,6 +777,7 @@ async fn next(
     inbox: &mut mpsc::UnboundedReceiver<Event>,
 ) -> Result<Happened, EngineError> {
     tokio::select! {
+        biased;
         receipts = receipts.recv() => {
             receipts.map(Happened::Recorded).ok_or(EngineError::LedgerEnded)
         }
