@@ -56,8 +56,14 @@ impl Api {
         }
     }
 
-    /// Takes the call, and says what its sender hears and how long that takes.
-    pub(super) fn call(&mut self, request: Request, at: Nanos, offset: Nanos) -> (Outcome, Nanos) {
+    /// Takes the call, and says what its sender hears and how long that takes. `None`: the code that
+    /// was to hear it panics.
+    pub(super) fn call(
+        &mut self,
+        request: Request,
+        at: Nanos,
+        offset: Nanos,
+    ) -> (Option<Outcome>, Nanos) {
         let mut random = self.dice(&format!("{}{}", request.key, self.arrivals.len()));
         let fault = self.fault(at, &mut random, |scope| scope.covers(request.agent));
         let queues = match fault {
@@ -125,7 +131,7 @@ impl Api {
     }
 }
 
-fn answer(fault: Option<Kind>, wall: Nanos, random: &mut Random) -> (Outcome, Nanos) {
+fn answer(fault: Option<Kind>, wall: Nanos, random: &mut Random) -> (Option<Outcome>, Nanos) {
     let slow = random.chance(20);
     let latency = match slow {
         true => random.between(4 * SECOND, 10 * SECOND),
@@ -146,8 +152,9 @@ fn answer(fault: Option<Kind>, wall: Nanos, random: &mut Random) -> (Outcome, Na
             reached: Reached::Unknown,
             retry_after: after(retry_after),
         },
+        Some(Kind::Reset) if random.chance(20) => return (None, latency),
         Some(Kind::Reset) => unknown,
-        Some(Kind::Hang { .. }) => return (unknown, 60 * SECOND),
+        Some(Kind::Hang { .. }) => return (Some(unknown), 60 * SECOND),
         Some(Kind::Limited {
             retry_after: Some(seconds),
             as_date: true,
@@ -162,5 +169,5 @@ fn answer(fault: Option<Kind>, wall: Nanos, random: &mut Random) -> (Outcome, Na
         Some(Kind::NotRunnable) => Outcome::NotRunnable,
         Some(Kind::Rejected) => Outcome::Rejected,
     };
-    (outcome, latency)
+    (Some(outcome), latency)
 }

@@ -2,7 +2,6 @@
 //! not yet committed, which a crash loses. It knows no agenda and no schedule.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -10,7 +9,8 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
 use triggerd::ledger::history::{Entry, Filter};
 use triggerd::ledger::{Ledger, Place, Reader, Receipt, Recorder, Standing};
-use triggerd::plan::fact::{Fact, Source};
+use triggerd::plan::delivery::Verdict;
+use triggerd::plan::fact::Fact;
 use triggerd::plan::remembered::Remembered;
 use triggerd::schedule::ScheduleId;
 
@@ -50,7 +50,27 @@ impl Disk {
         remembered
     }
 
-    fn place(&self) -> Place {
+    /// The newest delivery of the schedule that was given up, as a person finds it.
+    pub(super) fn given_up(&self, name: &str) -> Option<String> {
+        let filter = Filter {
+            schedule: Some(ScheduleId::parse(name).expect("valid")),
+            limit: 50,
+        };
+        let reader = Reader::open(&self.place()).ok()?;
+        let entries = reader.history(&filter).expect("it can be read");
+        let given_up = |entry: Entry| match entry {
+            Entry::Delivery(it) => {
+                let verdict = it.ending.as_ref()?.verdict;
+                let is_given_up = matches!(verdict, Verdict::Rejected | Verdict::Expired);
+                is_given_up.then(|| (it.due_at, it.request_id.to_string()))
+            }
+            Entry::Skip(_) => None,
+        };
+        let newest = entries.into_iter().filter_map(given_up).max();
+        newest.map(|(_, request_id)| request_id)
+    }
+
+    pub(super) fn place(&self) -> Place {
         Place::Folder(self.folder.path().to_owned())
     }
 
@@ -60,32 +80,23 @@ impl Disk {
     }
 
     /// Everything that was handed over is written, and what waited in memory before it.
-    pub(super) fn commit(&mut self) -> Vec<Receipt> {
+    pub(super) fn commit(&mut self) -> Vec<Vec<Receipt>> {
         self.refuse(false);
-        if self.handed_over.is_empty() && !self.in_memory.is_empty() {
-            // A fact of no schedule in the run: when its receipt is there, all before it is written.
-            self.handed_over.push(Fact::InForce {
-                schedule: ScheduleId::parse("none").expect("a name"),
-                source: Arc::new(Source {
-                    toml: "".into(),
-                    input: None,
-                }),
-            });
-        }
-        self.in_memory.clear();
         let receipts = self.write();
-        for receipt in &receipts {
+        self.in_memory.clear();
+        for receipt in receipts.iter().flatten() {
             assert_ne!(receipt.standing, Standing::InMemory, "it was refused");
         }
         receipts
     }
 
     /// The disk refuses: it stands in memory until the next commit.
-    pub(super) fn fail(&mut self) -> Vec<Receipt> {
+    pub(super) fn fail(&mut self) -> Vec<Vec<Receipt>> {
         self.refuse(true);
         let receipts = self.write();
         let kept = receipts
             .iter()
+            .flatten()
             .filter(|it| it.standing == Standing::InMemory);
         self.in_memory.extend(kept.map(|it| it.fact.clone()));
         receipts
@@ -118,16 +129,20 @@ impl Disk {
         reader.history(&all).expect("it can be read")
     }
 
-    fn write(&mut self) -> Vec<Receipt> {
+    fn write(&mut self) -> Vec<Vec<Receipt>> {
         let facts = std::mem::take(&mut self.handed_over);
+        let mut expected = facts.len();
+        // What waited in memory is written with them, of which an empty vector tells.
+        let mends = !self.refuses && !self.in_memory.is_empty();
         let (ledger, arriving) = self.ledger.as_mut().expect("a process is there");
-        let mut receipts = Vec::with_capacity(facts.len());
-        let expected = facts.len();
         ledger.append(facts);
-        while receipts.len() < expected {
-            receipts.extend(arriving.blocking_recv().expect("the writer lives"));
+        let mut all: Vec<Vec<Receipt>> = Vec::new();
+        while expected > 0 || (mends && all.last().is_none_or(|last| !last.is_empty())) {
+            let receipts = arriving.blocking_recv().expect("the writer lives");
+            expected -= receipts.len();
+            all.push(receipts);
         }
-        receipts
+        all
     }
 
     /// Another connection puts a trigger before each change, so that SQLite itself refuses it.

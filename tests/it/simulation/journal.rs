@@ -21,6 +21,7 @@ pub(super) struct Journal {
     /// By schedule.
     pub edits: BTreeMap<String, Vec<Edit>>,
     pub pauses: Vec<Pausing>,
+    pub redeliveries: Vec<Redelivery>,
     pub faults: Vec<Fault>,
     pub disk: Vec<Trouble>,
     pub arrivals: Vec<Arrival>,
@@ -68,6 +69,13 @@ pub(super) struct Pausing {
 #[derive(Clone, Copy)]
 pub(super) struct Paused {
     pub until: Option<Nanos>,
+}
+
+/// The daemon agreed to try a delivery again that it had given up.
+pub(super) struct Redelivery {
+    pub at: Nanos,
+    pub name: String,
+    pub key: String,
 }
 
 pub(super) struct Told {

@@ -48,7 +48,8 @@ fn every_occurrence_comes_to_what_is_promised() {
     };
     let is_one = seeds.len() == 1;
     let mut failed = Vec::new();
-    let (mut occurrences, mut accepted, mut latest, mut paused) = (0, 0, 0, 0);
+    let (mut occurrences, mut accepted, mut latest) = (0, 0, 0);
+    let (mut paused, mut redelivered) = (0, 0);
     for seed in seeds {
         let (journal, judgement) = run(Script::new(seed, days, schedules), None);
         if !judgement.findings.is_empty() {
@@ -64,13 +65,20 @@ fn every_occurrence_comes_to_what_is_promised() {
         occurrences += judgement.must + judgement.must_not + judgement.may;
         accepted += judgement.accepted;
         paused += judgement.paused;
+        redelivered += judgement.redelivered;
         latest = latest.max(judgement.greatest_lateness / SECOND);
     }
-    println!("{occurrences} occurrences, {accepted} accepted, the latest after {latest} s");
+    println!(
+        "{occurrences} occurrences, {accepted} accepted, {redelivered} of them redelivered, the latest after {latest} s"
+    );
     // One seed alone may have none.
     assert!(
         paused > 0 || is_one,
         "nothing was to be skipped for a pause"
+    );
+    assert!(
+        redelivered > 0 || is_one,
+        "nothing was accepted that was tried again"
     );
     assert!(failed.is_empty(), "seeds {failed:?}: see above");
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use triggerd::api::TriggerRequest;
 use triggerd::ledger::history::Entry;
 use triggerd::plan::delivery::{Delivery, Verdict};
 use triggerd::plan::occurrence::IdempotencyKey;
@@ -38,27 +39,22 @@ impl Sabotage {
         if now < self.after || self.victim.is_some() || self.way == Way::SendEarly {
             return vec![(MILLISECOND, call)];
         }
-        self.victim = Some(call.key.to_string());
-        let unheard = |key: String, body: String| Call {
-            number: 0,
-            key: IdempotencyKey::recorded(&key),
-            body: body.into(),
-            ..call.clone()
-        };
+        let request = &call.request;
+        let key = request.idempotency_key.to_string();
+        self.victim = Some(key.clone());
         let beside = match self.way {
             Way::DropTheCall => return vec![],
             Way::SendLate => return vec![(10 * MINUTE, call)],
             Way::SendAnotherText => {
-                let body: Arc<str> = call.body.replace(" v", " V").into();
-                return vec![(MILLISECOND, Call { body, ..call })];
+                let body = request.body.replace(" v", " V");
+                let request = with(request, &key, body);
+                return vec![(MILLISECOND, Call { request, ..call })];
             }
-            Way::SendAnotherKey => unheard(format!("{}0", call.key), call.body.to_string()),
+            Way::SendAnotherKey => with(request, &format!("{key}0"), request.body.to_string()),
             Way::SendWhatIsNotDue => {
-                let label = &*call.delivery.occurrence.label;
-                unheard(
-                    call.key.as_str().replace(label, "20200101T0000"),
-                    call.body.replace(label, "20200101T0000"),
-                )
+                let label = key.split('-').nth(1).expect("keys have one");
+                let undue = |text: &str| text.replace(label, "20200101T0000");
+                with(request, &undue(&key), undue(&request.body))
             }
             Way::SendEarly
             | Way::LieInTheLedger
@@ -67,6 +63,11 @@ impl Sabotage {
             | Way::TellTwice => {
                 return vec![(MILLISECOND, call)];
             }
+        };
+        let beside = Call {
+            request: beside,
+            reply: None,
+            ..call
         };
         vec![(MILLISECOND, call), (2 * MILLISECOND, beside)]
     }
@@ -83,14 +84,17 @@ impl Sabotage {
             return None;
         }
         self.victim = Some(delivery.idempotency_key.to_string());
+        let request = TriggerRequest {
+            trigger_id: delivery.target.trigger_id.clone(),
+            token: delivery.target.token.clone(),
+            idempotency_key: delivery.idempotency_key.clone(),
+            body: delivery.body.json.clone(),
+        };
         Some(Call {
             life: 0,
-            number: 0,
-            sent_at: now,
+            request,
             sent_wall: now + offset,
-            key: delivery.idempotency_key.clone(),
-            body: delivery.body.json.clone(),
-            delivery: delivery.clone(),
+            reply: None,
         })
     }
 
@@ -116,5 +120,13 @@ impl Sabotage {
         if self.way == Way::TellTwice {
             journal.told.extend(self.victim.clone());
         }
+    }
+}
+
+fn with(request: &TriggerRequest, key: &str, body: String) -> TriggerRequest {
+    TriggerRequest {
+        idempotency_key: IdempotencyKey::recorded(key),
+        body: body.into(),
+        ..request.clone()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::random::Random;
-use super::sketch::{AGENTS, MAX_DELAY, Sketch};
+use super::sketch::{AGENTS, Due, MAX_DELAY, Sketch};
 
 /// An instant of true time since 1970, or a length.
 pub(super) type Nanos = i64;
@@ -26,8 +26,9 @@ pub(super) struct Script {
     pub starts: Nanos,
     pub ends: Nanos,
     pub files: BTreeMap<String, Arc<Sketch>>,
-    /// Its schedules are due about once a day, rather than every hour.
-    pub seldom: bool,
+    pub due: Due,
+    /// How many calls may be in flight.
+    pub slots: usize,
     pub deeds: Vec<(Nanos, Deed)>,
     pub faults: Vec<Fault>,
     pub disk: Vec<Trouble>,
@@ -55,6 +56,8 @@ pub(super) enum Deed {
         expires: bool,
     },
     Resume(Option<String>),
+    /// A person has the newest delivery of the schedule that was given up tried again.
+    Redeliver(String),
 }
 
 /// A point between two steps of the daemon.
@@ -68,6 +71,8 @@ pub(super) enum Seam {
     Accepted,
     /// It is heard, and what it means is not committed.
     Answered,
+    /// An await of the engine or of one of its calls, after that many others.
+    Await(u32),
 }
 
 /// What the API does wrong for a while, to that share of the calls.
@@ -87,7 +92,7 @@ pub(super) enum Kind {
     ServerError {
         retry_after: Option<u64>,
     },
-    /// Queued, and no answer.
+    /// Queued, and no answer; or one at which the caller's code panics.
     Reset,
     /// No byte until the caller's time-out.
     Hang {
@@ -167,13 +172,24 @@ impl Script {
         script.disk = troubles(&script, &mut random.fork());
         let pauses = pauses(&script, &mut random.fork());
         script.deeds.extend(pauses);
+        let redeliveries = redeliveries(&script, &mut random.fork());
+        script.deeds.extend(redeliveries);
         script
     }
 
     /// The same schedules, and nothing is done to anyone.
     pub(super) fn quiet(seed: u64, days: i64, schedules: usize) -> Self {
         const MANY: usize = 50;
-        let seldom = schedules > MANY;
+        let due = match seed % 4 {
+            _ if schedules > MANY => Due::Seldom,
+            2 => Due::Together,
+            _ => Due::Often,
+        };
+        // More together than may be in flight: then some wait for a slot.
+        let (schedules, slots) = match due {
+            Due::Together => (8 * schedules, 64),
+            Due::Often | Due::Seldom => (schedules, 1024),
+        };
         let mut random = Random::new(seed);
         let starts: Timestamp = random
             .pick(&[
@@ -195,7 +211,7 @@ impl Script {
             let name = format!("s{n}");
             (
                 name.clone(),
-                Sketch::random(name, 0, &mut schedules_random, date, seldom).shared(),
+                Sketch::random(name, 0, &mut schedules_random, date, due).shared(),
             )
         });
         Self {
@@ -203,7 +219,8 @@ impl Script {
             starts,
             ends: starts + days * DAY,
             files: files.collect(),
-            seldom,
+            due,
+            slots,
             deeds: vec![],
             faults: vec![],
             disk: vec![],
@@ -242,7 +259,7 @@ fn edits(script: &mut Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
         let date = date.to_string()[..10].parse().expect("a date");
         let sketch = match random.between(0, 9) {
             0..=2 => None,
-            _ => Some(Sketch::random(name.clone(), version, random, date, script.seldom).shared()),
+            _ => Some(Sketch::random(name.clone(), version, random, date, script.due).shared()),
         };
         edits.push((at, Deed::Edit(name, sketch)));
     }
@@ -256,6 +273,11 @@ fn deeds(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
         Seam::Accepted,
         Seam::Answered,
     ];
+    let awaits = match script.due {
+        Due::Often | Due::Seldom => 60,
+        // Through the middle of a crowd.
+        Due::Together => 600,
+    };
     let mut deeds = Vec::new();
     for _ in 0..script.days() * 6 {
         let at = script.busy_time(random);
@@ -266,8 +288,12 @@ fn deeds(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
             _ => random.between(5 * HOUR, 20 * HOUR),
         };
         let deed = match random.between(0, 9) {
-            0..=5 => Deed::CrashAt(random.pick(&SEAMS), down),
-            6..=7 => Deed::Crash(down),
+            0..=3 => Deed::CrashAt(random.pick(&SEAMS), down),
+            4..=6 => {
+                let after = u32::try_from(random.between(0, awaits)).expect("small");
+                Deed::CrashAt(Seam::Await(after), down)
+            }
+            7 => Deed::Crash(down),
             _ => Deed::Close(down),
         };
         deeds.push((at, deed));
@@ -352,6 +378,15 @@ fn pauses(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
         pauses.push((at, pause));
     }
     pauses
+}
+
+fn redeliveries(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
+    let names: Vec<_> = script.files.keys().cloned().collect();
+    let redelivery = |_| {
+        let at = script.some_time(random);
+        (at, Deed::Redeliver(random.pick(&names)))
+    };
+    (0..script.days() * 4).map(redelivery).collect()
 }
 
 fn troubles(script: &Script, random: &mut Random) -> Vec<Trouble> {

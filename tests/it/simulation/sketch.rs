@@ -55,6 +55,17 @@ pub(super) struct Sketch {
     pub conversation: Continues,
 }
 
+/// How often the schedules of a run are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Every hour or so, to be judged many times.
+    Often,
+    /// Once a day or so, for a year of many schedules.
+    Seldom,
+    /// Mostly all at once.
+    Together,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     pub second: Option<Field>,
@@ -118,10 +129,10 @@ impl Sketch {
         version: u32,
         random: &mut Random,
         around: Date,
-        seldom: bool,
+        due: Due,
     ) -> Self {
         let lines = (0..=i64::from(random.chance(15)))
-            .map(|_| line(random, seldom))
+            .map(|_| line(random, due))
             .collect();
         let except = match random.chance(20) {
             true => {
@@ -141,7 +152,10 @@ impl Sketch {
             lines,
             zone: random.pick(&ZONES),
             except,
-            jitter: random.pick(&[0, 0, 0, 20, 50, 300]),
+            jitter: match due {
+                Due::Together => random.pick(&[0, 0, 0, 0, 0, 0, 0, 20]),
+                Due::Often | Due::Seldom => random.pick(&[0, 0, 0, 20, 50, 300]),
+            },
             agent: usize::try_from(random.between(0, 2)).expect("not negative"),
             catch_up: match random.between(0, 9) {
                 0..=4 => CatchUp::All {
@@ -248,8 +262,7 @@ pub(super) fn token_id(name: &str) -> TokenId {
     }
 }
 
-/// Often enough to be judged many times; or seldom enough for a year of many schedules.
-fn line(random: &mut Random, seldom: bool) -> Line {
+fn line(random: &mut Random, due: Due) -> Line {
     let number = |random: &mut Random, first: i64, last: i64| {
         u32::try_from(random.between(first, last)).expect("not negative")
     };
@@ -261,9 +274,10 @@ fn line(random: &mut Random, seldom: bool) -> Line {
         month: Field::Any,
         weekday: Field::Any,
     };
-    let kind = match seldom && !random.chance(3) {
-        true => random.pick(&[6, 7, 9]),
-        false => random.between(0, 9),
+    let kind = match due {
+        Due::Seldom if !random.chance(3) => random.pick(&[6, 7, 9]),
+        Due::Together if !random.chance(10) => 10,
+        Due::Often | Due::Seldom | Due::Together => random.between(0, 9),
     };
     match kind {
         0 => Line {
@@ -314,6 +328,11 @@ fn line(random: &mut Random, seldom: bool) -> Line {
         8 => Line {
             minute: Field::Of(vec![0]),
             hour: Field::Every(2),
+            ..daily
+        },
+        10 => Line {
+            minute: Field::Of(vec![0]),
+            hour: Field::Of((0..24).step_by(4).collect()),
             ..daily
         },
         _ => daily,

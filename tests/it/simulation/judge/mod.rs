@@ -17,6 +17,7 @@ use owed::{Case, Owed};
 mod holes;
 mod owed;
 mod paused;
+mod redelivered;
 mod skipped;
 mod text;
 
@@ -60,6 +61,8 @@ pub(super) struct Judgement {
     /// Of those that must not come, for a pause.
     pub paused: usize,
     pub accepted: usize,
+    /// Of those, once they had been given up and a person had them tried again.
+    pub redelivered: usize,
     pub greatest_lateness: Nanos,
 }
 
@@ -71,6 +74,7 @@ pub(super) fn judge(journal: &Journal, almanac: &Almanac) -> Judgement {
     trial.hear_ledger();
     trial.count_the_skipped();
     trial.look_for_holes();
+    trial.look_for_redeliveries();
     trial.close()
 }
 
@@ -80,6 +84,7 @@ struct Trial<'a> {
     by_key: HashMap<String, Vec<usize>>,
     charges: BTreeMap<(String, String), Finding>,
     accepted: HashMap<String, Nanos>,
+    redelivered: usize,
     lost: HashSet<&'a str>,
     paused: HashMap<String, Vec<paused::Stretch>>,
     greatest_lateness: Nanos,
@@ -112,6 +117,7 @@ impl<'a> Trial<'a> {
             by_key,
             charges: BTreeMap::new(),
             accepted: HashMap::new(),
+            redelivered: 0,
             greatest_lateness: 0,
         }
     }
@@ -197,14 +203,16 @@ impl<'a> Trial<'a> {
                 let detail = "it was to be skipped".to_owned();
                 self.charge(Charge::Ghost, &name, &request_id, arrival.at, detail);
             }
-            if arrival.at > by {
+            let redelivered = self.is_redelivered(&arrival.key, arrival.at);
+            self.redelivered += usize::from(redelivered);
+            if arrival.at > by && !redelivered {
                 let detail = format!(
                     "{} s after the end of its window",
                     (arrival.at - by) / SECOND
                 );
                 self.charge(Charge::Late, &name, &request_id, arrival.at, detail);
             }
-            if by < Nanos::MAX {
+            if by < Nanos::MAX && !redelivered {
                 let due = journal.when(due, self.cases[indices[0]].seen_at);
                 self.greatest_lateness = self.greatest_lateness.max(arrival.at - due);
             }
@@ -312,6 +320,7 @@ impl<'a> Trial<'a> {
             must_not: count(Owed::MustNot),
             may: count(Owed::May),
             accepted: self.accepted.len(),
+            redelivered: self.redelivered,
             greatest_lateness: self.greatest_lateness,
             findings: self.charges.into_values().collect(),
         }

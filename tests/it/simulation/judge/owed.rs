@@ -21,7 +21,7 @@ const GRACE: Nanos = 30 * SECOND;
 const LATE: Nanos = 30 * SECOND;
 
 /// How late an acceptance may be when nothing stands in its way.
-const EPSILON: Nanos = SECOND;
+pub(super) const EPSILON: Nanos = SECOND;
 
 /// One occurrence, as the driver's deeds make it.
 pub(super) struct Case {
@@ -147,14 +147,21 @@ pub(super) fn cases(journal: &Journal, almanac: &Almanac) -> Vec<Case> {
 
 /// A stretch of trouble, and the longest wait that the daemon may keep after it.
 #[derive(Clone, Copy)]
-struct Cover {
-    from: Nanos,
+pub(super) struct Cover {
+    pub from: Nanos,
     to: Nanos,
     wait: Nanos,
 }
 
+impl Cover {
+    /// Nothing of it stands in the way after this.
+    pub(super) fn ends(&self) -> Nanos {
+        self.to.saturating_add(self.wait + GRACE)
+    }
+}
+
 /// What stands in the way of a schedule's deliveries to an agent, what runs into one another as one.
-fn covers(journal: &Journal, agent: usize, paused: &[Stretch]) -> Vec<Cover> {
+pub(super) fn covers(journal: &Journal, agent: usize, paused: &[Stretch]) -> Vec<Cover> {
     let api = journal
         .faults
         .iter()

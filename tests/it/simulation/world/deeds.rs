@@ -4,13 +4,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use triggerd::daemon::event::{Event as Told, Loaded};
 use triggerd::plan::agenda::{Agenda, Change};
-use triggerd::plan::fact::Fact;
+use triggerd::plan::fact::{Fact, Source};
 use triggerd::plan::occurrence::Namespace;
 use triggerd::schedule::{Schedule, ScheduleId};
 
+use super::border::{Border, Doom};
+use super::people::Asked;
+use super::process::Process;
 use super::telling::describe;
-use super::{Event, GRACE, Process, World, nanos};
+use super::{Event, World, nanos};
 use crate::simulation::journal::{Edit, Life};
 use crate::simulation::script::{CALM, Deed, Nanos, SECOND, Seam};
 use crate::simulation::sketch::{Sketch, token_id};
@@ -33,12 +37,13 @@ impl World {
                 self.offset += by;
                 self.journal.clock.push((self.now, self.offset));
                 self.tell("", format!("the clock steps by {} s", by / SECOND));
-                self.go_on();
+                self.wake_up();
             }
             Deed::Stop(length) => {
                 if let Some(process) = &mut self.process {
                     process.stopped_until = self.now + length;
                     self.journal.stops.push((self.now, self.now + length));
+                    self.later(self.now + length, Event::GoOn);
                     self.tell("", format!("stopped for {} s", length / SECOND));
                 }
             }
@@ -47,14 +52,16 @@ impl World {
                     self.crash(down);
                 }
             }
-            Deed::CrashAt(seam, down) => self.armed = Some((seam, down)),
+            Deed::CrashAt(seam, down) => {
+                self.armed = Some((seam, down));
+                self.arm();
+            }
             Deed::Close(down) => self.close(down),
             Deed::Pause { .. } | Deed::Resume(_) => self.ask(deed),
+            Deed::Redeliver(name) => self.redeliver(&name),
             Deed::TokenMended(token) => {
-                let now = self.moment();
-                if let Some(process) = &mut self.process {
-                    let actions = process.agenda.token_changed(token_id(token), now);
-                    self.perform(actions);
+                if let Some(process) = &self.process {
+                    process.tell(Told::TokenChanged(token_id(token)));
                     self.go_on();
                 }
             }
@@ -62,25 +69,28 @@ impl World {
     }
 
     pub(super) fn edit(&mut self, name: String, sketch: Option<Arc<Sketch>>) {
-        let change = match &sketch {
-            Some(sketch) => Change::Put(self.write_file(name.clone(), sketch)),
+        let mut loaded = Loaded::default();
+        match &sketch {
+            Some(sketch) => {
+                let schedule = self.write_file(name.clone(), sketch);
+                put(&mut loaded, sketch, schedule);
+            }
             None => {
                 self.files.remove(&name);
-                Change::Remove(ScheduleId::parse(&name).expect("valid"))
+                let id = ScheduleId::parse(&name).expect("valid");
+                loaded.changes.push(Change::Remove(id));
             }
-        };
-        let now = self.moment();
-        let Some(process) = self.process.as_mut().filter(|it| it.closing.is_none()) else {
+        }
+        let Some(process) = self.process.as_ref().filter(|it| it.closing.is_none()) else {
             return;
         };
-        let actions = process.agenda.change(vec![change], now);
+        process.tell(Told::Loaded(loaded));
         self.tell(&name, format!("edit: {}", describe(sketch.as_deref())));
         self.journal.edits.entry(name).or_default().push(Edit {
             at: self.now,
             sketch,
             at_start: false,
         });
-        self.perform(actions);
         self.go_on();
     }
 
@@ -97,10 +107,13 @@ impl World {
             .schedules
             .iter()
             .filter(|it| it.in_force && !self.files.contains_key(it.id.as_str()));
-        let mut changes: Vec<_> = gone.map(|it| Change::Remove(it.id.clone())).collect();
-        changes.sort_by_key(|change| format!("{change:?}"));
+        let mut loaded = Loaded {
+            changes: gone.map(|it| Change::Remove(it.id.clone())).collect(),
+            ..Loaded::default()
+        };
+        loaded.changes.sort_by_key(|change| format!("{change:?}"));
         for (sketch, schedule) in self.files.values() {
-            changes.push(Change::Put(schedule.clone()));
+            put(&mut loaded, sketch, schedule.clone());
             let edits = self.journal.edits.entry(sketch.name.clone());
             edits.or_default().push(Edit {
                 at: self.now,
@@ -126,38 +139,79 @@ impl World {
         });
         let life = u32::try_from(self.journal.lives.len()).expect("few lives");
         let now = self.moment();
-        self.process = Some(Process {
-            agenda: Agenda::new(Namespace::default(), 1024, remembered, now),
+        let agenda = Agenda::new(Namespace::default(), self.slots, remembered, now);
+        let border = Arc::new(Border::new(now));
+        self.process = Some(Process::start(
+            border,
+            agenda,
+            loaded,
+            self.disk.place(),
             life,
-            stopped_until: self.now,
-            closing: None,
-        });
-        let actions = self
-            .process
-            .as_mut()
-            .expect("it has just started")
-            .agenda
-            .change(changes, now);
-        self.perform(actions);
+        ));
+        self.arm();
         self.go_on();
+    }
+
+    /// Some points the process alone comes by.
+    pub(super) fn arm(&mut self) {
+        let doom = match self.armed {
+            Some((Seam::HandedOver, _)) => Some(Doom::HandingOver),
+            Some((Seam::Await(times), _)) => Some(Doom::Await(times)),
+            Some((Seam::Committed | Seam::Accepted | Seam::Answered, _)) | None => None,
+        };
+        if let Some(process) = &self.process {
+            process.border.doom(doom);
+        }
     }
 
     pub(super) fn passes(&mut self, seam: Seam) -> bool {
         match self.armed {
-            Some((armed, down))
-                if armed == seam && self.process.is_some() && self.now < self.calm_from() =>
-            {
-                self.tell("", format!("killed at {seam:?}"));
-                self.crash(down);
+            Some((armed, down)) if armed == seam && self.process.is_some() => {
+                self.kill(seam, down);
                 true
             }
             _ => false,
         }
     }
 
+    pub(super) fn kill(&mut self, seam: Seam, down: Nanos) {
+        self.tell("", format!("killed at {seam:?}"));
+        self.crash(down);
+    }
+
     pub(super) fn crash(&mut self, down: Nanos) {
         self.armed = None;
+        let since = self.told_since();
+        if since < self.now {
+            self.unrecorded_since = Some(self.unrecorded_since.map_or(since, |it| it.min(since)));
+        }
+        self.bury(down);
+        self.tell(
+            "",
+            format!("killed, starts again after {} s", down / SECOND),
+        );
+    }
+
+    pub(super) fn close(&mut self, down: Nanos) {
+        let Some(process) = self.process.as_mut().filter(|it| it.closing.is_none()) else {
+            return;
+        };
+        process.close(down);
+        self.tell("", "asked to stop".to_owned());
+        self.journal.lives.last_mut().expect("it lives").to = self.now;
+        self.go_on();
+    }
+
+    pub(super) fn end(&mut self) {
+        let closing = self.process.as_ref().and_then(|it| it.closing);
+        self.bury(closing.expect("it was asked to"));
+        self.tell("", "ended".to_owned());
+    }
+
+    /// The process is gone, and with it what is written nowhere.
+    fn bury(&mut self, down: Nanos) {
         self.commits_at = None;
+        (self.in_flight, self.crowded_at) = (0, None);
         self.process = None;
         let written = |fact: Fact| match fact {
             Fact::WrittenAhead(delivery) => Some(delivery.idempotency_key.to_string()),
@@ -168,47 +222,26 @@ impl World {
         life.to = life.to.min(self.now);
         life.unrecorded_since = self.unrecorded_since.take();
         life.lost = lost;
-        self.tell(
-            "",
-            format!("killed, starts again after {} s", down / SECOND),
-        );
         let starts = (self.now + down).min(self.calm_from());
         self.later(starts, Event::Start);
-        for deed in std::mem::take(&mut self.unconfirmed) {
-            self.later(starts, Event::Deed(deed));
+        for Asked { deed, mut done } in std::mem::take(&mut self.asked) {
+            if done.try_recv().is_err() {
+                self.later(starts, Event::Deed(deed));
+            }
         }
     }
 
-    pub(super) fn close(&mut self, down: Nanos) {
-        let now = self.moment();
-        let Some(process) = self.process.as_mut().filter(|it| it.closing.is_none()) else {
-            return;
-        };
-        let life = process.life;
-        process.closing = Some(down);
-        let actions = process.agenda.close(now);
-        self.tell("", "asked to stop".to_owned());
-        self.journal.lives.last_mut().expect("it lives").to = self.now;
-        self.perform(actions);
-        self.later(self.now + GRACE, Event::GraceOver { life });
-        self.go_on();
-    }
-
-    pub(super) fn end(&mut self) {
-        let Some(process) = self.process.take() else {
-            return;
-        };
-        self.disk.close();
-        self.unrecorded_since = None;
-        self.unconfirmed.clear();
-        self.commits_at = None;
-        self.tell("", "ended".to_owned());
-        let down = process.closing.unwrap_or_default();
-        self.later((self.now + down).min(self.calm_from()), Event::Start);
-    }
-
     /// From here on nothing is done to the process.
-    fn calm_from(&self) -> Nanos {
+    pub(super) fn calm_from(&self) -> Nanos {
         self.journal.ends - CALM
     }
+}
+
+fn put(loaded: &mut Loaded, sketch: &Sketch, schedule: Arc<Schedule>) {
+    let source = Source {
+        toml: describe(Some(sketch)).into(),
+        input: None,
+    };
+    loaded.sources.push((schedule.id.clone(), Arc::new(source)));
+    loaded.changes.push(Change::Put(schedule));
 }

@@ -1,18 +1,15 @@
-//! The world of a run: the real agenda on a virtual clock, between a disk and an API. It does as the
-//! engine does and as the script says, single-threaded, and notes what it did. It judges nothing.
+//! The world of a run: processes with the real engine on a virtual clock, between a disk and an API. It
+//! does to them what the script says, single-threaded, and notes what it did. It judges nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use triggerd::api::token::TokenId;
+use tokio::sync::oneshot;
+use triggerd::api::{TokenProbe, TriggerRequest};
 use triggerd::clock::{Boottime, Moment};
-use triggerd::plan::agenda::{Action, Agenda};
-use triggerd::plan::delivery::Delivery;
-use triggerd::plan::fact::Fact;
-use triggerd::plan::occurrence::IdempotencyKey;
-use triggerd::plan::outcome::{Answer, Outcome};
+use triggerd::plan::outcome::Outcome;
 use triggerd::schedule::{Schedule, TriggerId};
 
 use crate::simulation::api::Api;
@@ -20,19 +17,21 @@ use crate::simulation::disk::Disk;
 use crate::simulation::journal::Journal;
 use crate::simulation::random::Random;
 use crate::simulation::sabotage::Sabotage;
-use crate::simulation::script::{Deed, MILLISECOND, Nanos, SECOND, Script, Seam};
+use crate::simulation::script::{Deed, MILLISECOND, Nanos, Script, Seam};
 use crate::simulation::sketch::{AGENTS, Sketch};
-
-/// How long a process that was asked to stop awaits calls in flight.
-const GRACE: Nanos = 30 * SECOND;
+use border::Reply;
+use people::Asked;
+use process::Process;
 
 /// How much later than asked a process wakes.
 const WAKE_LATENCY: Nanos = 100_000;
 
+mod border;
 mod deeds;
-mod outside;
-mod pausing;
+mod people;
+mod process;
 mod telling;
+mod traffic;
 
 pub(super) struct World {
     now: Nanos,
@@ -47,19 +46,16 @@ pub(super) struct World {
     /// Where the process is killed when it comes by, and for how long.
     armed: Option<(Seam, Nanos)>,
     commits_at: Option<Nanos>,
-    /// What a person paused or resumed and did not hear of: a kill has it asked for again.
-    unconfirmed: Vec<Deed>,
+    /// How many calls may be in flight, and are.
+    slots: usize,
+    in_flight: usize,
+    /// When they were last so many.
+    crowded_at: Option<Nanos>,
+    /// What people paused or resumed: if they did not hear that it is done, they ask again.
+    asked: Vec<Asked>,
     unrecorded_since: Option<Nanos>,
     pub(super) sabotage: Option<Sabotage>,
     journal: Journal,
-}
-
-struct Process {
-    agenda: Agenda,
-    life: u32,
-    stopped_until: Nanos,
-    /// It ends as soon as nothing is in flight, and was to start again this long after.
-    closing: Option<Nanos>,
 }
 
 enum Event {
@@ -68,38 +64,35 @@ enum Event {
     /// A call reaches the API.
     Arrive(Call),
     Answered {
-        life: u32,
         call: Call,
-        answer: Outcome,
+        outcome: Option<Outcome>,
     },
     ProbeArrives {
         life: u32,
-        token: TokenId,
         trigger_id: TriggerId,
+        reply: oneshot::Sender<TokenProbe>,
     },
     Probed {
         life: u32,
-        token: TokenId,
-        works: Option<bool>,
+        probe: TokenProbe,
+        reply: oneshot::Sender<TokenProbe>,
     },
     /// The ledger's writer comes to what was handed over.
     Commit {
         life: u32,
     },
-    GraceOver {
-        life: u32,
-    },
+    /// SIGCONT.
+    GoOn,
+    /// From here on nothing is done to the process.
+    Calm,
 }
 
-#[derive(Clone)]
 pub(super) struct Call {
     pub life: u32,
-    pub delivery: Arc<Delivery>,
-    pub number: u32,
-    pub sent_at: Nanos,
+    pub request: TriggerRequest,
     pub sent_wall: Nanos,
-    pub key: IdempotencyKey,
-    pub body: Arc<str>,
+    /// Who waits for its answer, if anyone.
+    pub reply: Option<Reply>,
 }
 
 impl World {
@@ -116,7 +109,10 @@ impl World {
             queued: 0,
             armed: None,
             commits_at: None,
-            unconfirmed: Vec::new(),
+            slots: script.slots,
+            in_flight: 0,
+            crowded_at: None,
+            asked: Vec::new(),
             unrecorded_since: None,
             sabotage: None,
             journal: Journal {
@@ -135,6 +131,7 @@ impl World {
         for (at, deed) in script.deeds {
             world.later(at, Event::Deed(deed));
         }
+        world.later(world.calm_from(), Event::Calm);
         world
     }
 
@@ -155,7 +152,7 @@ impl World {
             );
             self.now = self.now.max(at);
             match wake {
-                true => self.due(),
+                true => self.wake_up(),
                 false => {
                     let (_, event) = self.queue.pop_first().expect("it was there");
                     self.handle(event);
@@ -180,8 +177,8 @@ impl World {
     }
 
     fn wake(&self) -> Option<Nanos> {
-        let process = self.process.as_ref().filter(|it| it.closing.is_none())?;
-        let wake = process.agenda.next_wake();
+        let process = self.process.as_ref()?;
+        let wake = process.border.wake()?;
         let wall = wake.wall.map(|at| nanos(at) - self.offset);
         let boot = wake.boot.map(|at| {
             Nanos::try_from(at.saturating_sub(Boottime::from(Duration::ZERO)).as_nanos())
@@ -195,148 +192,71 @@ impl World {
         )
     }
 
+    fn wake_up(&mut self) {
+        if let Some(process) = &self.process {
+            process.border.ring();
+        }
+        self.go_on();
+    }
+
     fn handle(&mut self, event: Event) {
+        if let Event::Answered {
+            call: Call { life, .. },
+            ..
+        }
+        | Event::Probed { life, .. }
+        | Event::Commit { life } = &event
+        {
+            let process = self.process.as_ref().filter(|it| it.life == *life);
+            let Some(process) = process else { return };
+            if process.stopped_until > self.now {
+                self.later(process.stopped_until, event);
+                return;
+            }
+        }
         match event {
             Event::Deed(deed) => self.do_to(deed),
             Event::Start => self.start(),
             Event::Arrive(call) => self.arrive(call),
+            Event::Answered { call, outcome } => self.hear(call, outcome),
             Event::ProbeArrives {
                 life,
-                token,
                 trigger_id,
+                reply,
             } => {
-                let agent = agent_of(&trigger_id);
-                let works = self.api.probe(agent, self.now);
-                self.tell("", format!("probe of token {token}: {works:?}"));
-                self.later(
-                    self.now + 50 * MILLISECOND,
-                    Event::Probed { life, token, works },
-                );
-            }
-            Event::Answered { life, .. } | Event::Probed { life, .. } | Event::Commit { life } => {
-                let Some(process) = self.process.as_ref().filter(|it| it.life == life) else {
-                    return;
+                let works = self.api.probe(agent_of(&trigger_id), self.now);
+                self.tell("", format!("probe with {trigger_id}: {works:?}"));
+                let probe = match works {
+                    Some(true) => TokenProbe::Works,
+                    Some(false) => TokenProbe::Refused(String::new()),
+                    None => TokenProbe::Unknown(String::new()),
                 };
-                if process.stopped_until > self.now {
-                    self.later(process.stopped_until, event);
-                    return;
-                }
-                self.hear(event);
+                let probed = Event::Probed { life, probe, reply };
+                self.later(self.now + 50 * MILLISECOND, probed);
             }
-            Event::GraceOver { life } => {
-                if self.process.as_ref().is_some_and(|it| it.life == life) {
-                    self.end();
-                }
+            Event::Probed { probe, reply, .. } => {
+                let _ = reply.send(probe);
+                self.go_on();
+            }
+            Event::Commit { .. } => self.commit(),
+            Event::GoOn => self.go_on(),
+            Event::Calm => {
+                self.armed = None;
+                self.arm();
             }
         }
     }
 
-    /// Something that the process itself gets to know.
-    fn hear(&mut self, event: Event) {
-        if let Event::Answered { call, answer, .. } = &event {
-            let text = format!("hears {}: {}", call.delivery.request_id, answer.word());
-            self.tell(call.delivery.occurrence.schedule.as_str(), text);
-        }
-        let now = self.moment();
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        let actions = match event {
-            Event::Answered { call, answer, .. } => {
-                let latency = Duration::from_nanos((self.now - call.sent_at).unsigned_abs());
-                let answer = Answer {
-                    outcome: answer,
-                    http_status: None,
-                    x_request_id: None,
-                    detail: String::new(),
-                    fix: "",
-                };
-                let actions = process.agenda.answered(
-                    &call.delivery.idempotency_key,
-                    timestamp(call.sent_wall),
-                    latency,
-                    answer,
-                    now,
-                );
-                self.perform(actions);
-                if self.passes(Seam::Answered) {
-                    return;
-                }
-                vec![]
-            }
-            Event::Probed { token, works, .. } => process.agenda.probed(token, works, now),
-            Event::Commit { .. } => {
-                self.commit();
-                vec![]
-            }
-            _ => vec![],
-        };
-        self.perform(actions);
-        self.go_on();
-    }
-
-    /// As the engine's loop: after whatever happened it asks what is due.
+    /// The process goes on until it waits for something, and what it did until then comes to pass.
     fn go_on(&mut self) {
-        match &self.process {
-            Some(Process { closing: None, .. }) => self.due(),
-            Some(process) if process.agenda.in_flight() == 0 => self.end(),
-            _ => {}
-        }
-    }
-
-    fn due(&mut self) {
         let now = self.moment();
-        if let Some(process) = &mut self.process
-            && process.stopped_until <= self.now
-        {
-            let actions = process.agenda.due(now);
-            self.perform(actions);
-        }
-    }
-
-    fn perform(&mut self, actions: Vec<Action>) {
-        let mut facts = Vec::new();
-        let mut calls = Vec::new();
-        let Some(life) = self.process.as_ref().map(|it| it.life) else {
+        let process = self.process.as_ref();
+        let Some(process) = process.filter(|it| it.stopped_until <= self.now) else {
             return;
         };
-        for action in actions {
-            match action {
-                Action::Record(fact) => {
-                    self.tell_fact(&fact);
-                    self.note(&fact);
-                    facts.push(fact);
-                }
-                Action::Attempt { delivery, number } => calls.push((delivery, number)),
-                Action::ProbeToken { token, trigger_id } => {
-                    self.later(
-                        self.now + 10 * MILLISECOND,
-                        Event::ProbeArrives {
-                            life,
-                            token,
-                            trigger_id,
-                        },
-                    );
-                }
-                // The API of the run gives no run ids, and its schedules verify nothing.
-                Action::AskRun(_) | Action::LookUp { .. } => {}
-                Action::Say(notice) => self.tell("", format!("says {notice:?}")),
-            }
-        }
-        let writes_ahead = facts
-            .iter()
-            .any(|fact| matches!(fact, Fact::WrittenAhead(_)));
-        if !facts.is_empty() {
-            self.unrecorded_since.get_or_insert(self.now);
-            self.disk.append(facts);
-            self.commit_soon(life);
-        }
-        for (delivery, number) in calls {
-            self.send(delivery, number, life);
-        }
-        if writes_ahead {
-            self.passes(Seam::HandedOver);
-        }
+        process.border.set_clock(now);
+        process.go_on();
+        self.collect();
     }
 
     fn later(&mut self, at: Nanos, event: Event) {

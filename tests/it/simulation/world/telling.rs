@@ -83,3 +83,13 @@ pub(super) fn describe(sketch: Option<&Sketch>) -> String {
         }
     }
 }
+
+/// The schedule that a key is of.
+pub(super) fn name_of(key: &str) -> String {
+    key.split('-').next().unwrap_or_default().to_owned()
+}
+
+pub(super) fn request_id_of(key: &str) -> &str {
+    key.rsplit_once('-')
+        .map_or(key, |(request_id, _)| request_id)
+}
