@@ -421,9 +421,10 @@ impl Agenda {
         !self.sendable.is_empty() || self.wall.next().is_some_and(is_due)
     }
 
+    /// Before any version is in force there is nothing to go by: what the process before left waits.
     fn settle_all(&mut self, now: Moment) {
         self.observe_clock(now);
-        if self.hold.is_none() {
+        if self.hold.is_none() && !self.entries.is_empty() {
             let mut budget = usize::MAX;
             self.run_wall_timers(now, &mut budget);
         }

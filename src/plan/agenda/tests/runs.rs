@@ -426,3 +426,40 @@ fn s23_of_a_catch_up_under_skip_one_is_sent_at_a_time() {
     23T12:10:05 run a-20261123T100000Z in_progress
     ");
 }
+
+#[test]
+fn s23_what_is_queued_stays_so_over_a_quick_restart() {
+    let queue = with_overlap("a", "0 * * * *", OverlapPolicy::Queue);
+    let mut first = World::at("2026-11-23T08:59:00Z");
+    first.always = with_run();
+    first.run = is("in_progress");
+    first.put(queue.clone());
+    first.live_until("2026-11-23T10:00:05Z");
+    let followed = first.agenda.runs.all().next().unwrap();
+    let mut remembered = remembered("a", "2026-11-23T10:00:05Z");
+    remembered.runs = vec![FollowedRun {
+        run: followed.run.as_ref().clone(),
+        status: followed.status.clone(),
+        since: followed.since,
+    }];
+    remembered.open = vec![OpenDelivery {
+        delivery: first.agenda.open.values().next().unwrap().delivery.clone(),
+        attempts: 0,
+        retry_at: None,
+        outcome_unknown: false,
+    }];
+    let mut world = World::restarted("2026-11-23T10:00:10Z", remembered);
+    world.always = with_run();
+    world.run = is("in_progress");
+    world.put(queue);
+    world.live_until("2026-11-23T10:20:00Z");
+    world.run = is("completed");
+    world.live_until("2026-11-23T10:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T10:20:25 run a-20261123T090000Z completed at last
+    23T10:20:25 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:20:25 accepted a-20261123T100000Z
+    23T10:20:25 run a-20261123T100000Z queued
+    23T10:20:30 run a-20261123T100000Z completed at last
+    ");
+}
