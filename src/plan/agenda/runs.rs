@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::deliveries::State;
+use super::deliveries::{Open, State};
 use super::{Action, Agenda, Notice};
 use crate::api::RunAnswer;
 use crate::api::wire::RunStatus;
@@ -142,15 +142,23 @@ impl Agenda {
         except: Option<&IdempotencyKey>,
         now: Moment,
     ) -> bool {
+        let scheduled_at = |open: &Open| open.delivery.occurrence.scheduled_at;
+        let asked_for = except.and_then(|key| self.open.get(key)).map(scheduled_at);
         let may_run = |key: &IdempotencyKey| {
             self.open.get(key).is_some_and(|open| match open.state {
                 State::Trying => true,
                 State::Queued => false,
+                // What a start took over may have been sent by the process before, the oldest first:
+                // so it is nothing that an older one waits for.
                 State::Pending
                 | State::Sendable
                 | State::Waiting { .. }
                 | State::Held(_)
-                | State::Paused => open.outcome_unknown,
+                | State::Paused => {
+                    let was_sent = open.attempts > 0;
+                    let is_older = asked_for.is_none_or(|at| scheduled_at(open) < at);
+                    open.outcome_unknown && (was_sent || is_older)
+                }
             })
         };
         let others = self.of_schedule(&schedule.id);

@@ -463,3 +463,40 @@ fn s23_what_is_queued_stays_so_over_a_quick_restart() {
     23T10:20:30 run a-20261123T100000Z completed at last
     ");
 }
+
+#[test]
+fn s23_what_a_kill_interrupted_is_asked_again_before_what_is_queued_behind_it() {
+    let queue = with_overlap("a", "0 * * * *", OverlapPolicy::Queue);
+    let mut first = World::at("2026-11-23T08:59:00Z");
+    first.holds_answers = true;
+    first.put(queue.clone());
+    first.live_until("2026-11-23T10:05:00Z");
+    let mut remembered = remembered("a", "2026-11-23T10:05:00Z");
+    let mut left: Vec<_> = first.agenda.open.values().collect();
+    left.sort_by_key(|open| open.delivery.due_at);
+    let left = left.into_iter().map(|open| OpenDelivery {
+        delivery: open.delivery.clone(),
+        attempts: 0,
+        retry_at: None,
+        outcome_unknown: false,
+    });
+    remembered.open = left.collect();
+    let mut world = World::restarted("2026-11-23T10:06:00Z", remembered);
+    world.always = with_run();
+    world.run = is("in_progress");
+    world.put(queue);
+    world.live_until("2026-11-23T10:20:00Z");
+    world.run = is("completed");
+    world.live_until("2026-11-23T10:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T10:06:00 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T10:06:00 accepted a-20261123T090000Z
+    23T10:06:00 run a-20261123T090000Z queued
+    23T10:06:05 run a-20261123T090000Z in_progress
+    23T10:20:20 run a-20261123T090000Z completed at last
+    23T10:20:20 send a-20261123T100000Z #1 (09:00-10:00 missed 0)
+    23T10:20:20 accepted a-20261123T100000Z
+    23T10:20:20 run a-20261123T100000Z queued
+    23T10:20:25 run a-20261123T100000Z completed at last
+    ");
+}
