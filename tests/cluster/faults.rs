@@ -18,6 +18,7 @@ type Fault = fn(&Context) -> Row;
 
 pub(crate) const FAULTS: &[(&str, Fault)] = &[
     ("fence", crate::fence::fence),
+    ("lost-answer", crate::fence::lost_answer),
     ("nothing", nothing),
     ("kill", kill),
     ("stop-over-lease", stop),

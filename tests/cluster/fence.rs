@@ -19,7 +19,7 @@ use crate::Context;
 use crate::daemon::until;
 use crate::judge::Judgement;
 use crate::row::Row;
-use crate::server::{Route, Server};
+use crate::server::{Route, Server, until_says};
 
 pub(crate) struct OneNode {
     pub(crate) joined: Joined,
@@ -308,4 +308,45 @@ pub(crate) fn fence(_: &Context) -> Row {
             verdicts == [Some(Verdict::Expired), None, Some(Verdict::Accepted)],
             format!("verdicts: {verdicts:?}"),
         )
+}
+
+/// The database takes a claim, and the connection ends before it can say so: the node finds out that
+/// the schedule is its own.
+pub(crate) fn lost_answer(_: &Context) -> Row {
+    let server = match Server::start() {
+        Ok(server) => server,
+        Err(problem) => return Row::failed(problem),
+    };
+    let route = Route::new(&server);
+    let database = Database::parse(&route.url(), None, None).expect("an address");
+    let mut node = OneNode::join(&Arc::new(database), &[]);
+    std::thread::scope(|scope| {
+        // The claim waits for what becomes of another, which is taken back.
+        scope.spawn(|| {
+            server.query(
+                "BEGIN; INSERT INTO owners VALUES ('a', NULL, 0, NULL, NULL); SELECT pg_sleep(3); ROLLBACK",
+            )
+        });
+        until_says(
+            &server,
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+            "1",
+        );
+        let holdings = vec![(schedule(), Some([7; 32]))];
+        node.joined.ledger.hold(holdings);
+        until_says(
+            &server,
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+            "1",
+        );
+        route.cut();
+    });
+    until_says(&server, "SELECT count(incarnation) FROM owners", "1");
+    route.mend();
+    let taken = node.takes(1).len();
+    let judgement = Judgement {
+        judged: 1,
+        ..Judgement::default()
+    };
+    Row::of(1, judgement).expect(taken == 1, format!("{taken} were taken"))
 }
