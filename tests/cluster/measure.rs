@@ -20,17 +20,48 @@ use crate::world::World;
 const CROWD: usize = 10_000;
 
 /// From the start of the daemons to the instant at which all is due: files are read and claimed.
-const WARM_UP: SignedDuration = SignedDuration::from_secs(60);
+const WARM_UP: SignedDuration = SignedDuration::from_secs(30);
+
+/// Of each, in turn; medians are told.
+const RUNS: usize = 3;
 
 pub(crate) fn burst(context: &Context) {
+    let mut runs: [Vec<Measured>; 4] = Default::default();
+    for _ in 0..RUNS {
+        for (count, runs) in runs.iter_mut().enumerate() {
+            runs.push(match count {
+                0 => sqlite(context),
+                _ => nodes(context, count),
+            });
+        }
+    }
     println!(
-        "| {CROWD} due at once | late p50 / p99 / last ms | round trips to the database for each occurrence |"
+        "| {CROWD} due at once, medians of {RUNS} runs | late p50 / p99 / last ms | round trips to the database for each occurrence |"
     );
     println!("| --- | --- | --- |");
-    sqlite(context);
-    for count in 1..=3 {
-        nodes(context, count);
+    for (count, runs) in runs.iter().enumerate() {
+        let late = |part: usize| median(runs.iter().map(|run| run.late[part]).collect());
+        let (half, most, last) = (late(0), late(1), late(2));
+        match count {
+            0 => println!("| SQLite | {half} / {most} / {last} | |"),
+            _ => {
+                let trips = median(runs.iter().map(|run| run.trips).collect());
+                let each = trips as f64 / CROWD as f64;
+                println!("| PostgreSQL, {count} nodes | {half} / {most} / {last} | {each:.3} |");
+            }
+        }
     }
+}
+
+struct Measured {
+    /// The half, all but a hundredth, and the last, in milliseconds.
+    late: [i128; 3],
+    trips: u64,
+}
+
+fn median<T: Ord + Copy>(mut of: Vec<T>) -> T {
+    of.sort_unstable();
+    of[of.len() / 2]
 }
 
 fn crowd(due: Timestamp) -> Vec<Plan> {
@@ -47,16 +78,16 @@ fn next_due() -> Timestamp {
     Timestamp::from_second(due.as_second()).expect("a second")
 }
 
-fn sqlite(context: &Context) {
+fn sqlite(context: &Context) -> Measured {
     let due = next_due();
     let mut world = World::new(&context.daemon, SignedDuration::ZERO);
     crowd(due).iter().for_each(|plan| world.schedule(plan));
     let _daemon = world.first();
     let late = lateness(&world, due);
-    println!("| SQLite | {late} | |");
+    Measured { late, trips: 0 }
 }
 
-fn nodes(context: &Context, count: usize) {
+fn nodes(context: &Context, count: usize) -> Measured {
     let due = next_due();
     let clocks = vec![SignedDuration::ZERO; count];
     let mut nodes = Nodes::prepare(context, &clocks, &crowd(due)).expect("a server");
@@ -71,12 +102,12 @@ fn nodes(context: &Context, count: usize) {
     let trips = |nodes: &Nodes| nodes.routes.iter().map(Route::trips).sum::<u64>();
     let before = trips(&nodes);
     let late = lateness(&nodes.world, due);
-    let each = (trips(&nodes) - before) as f64 / CROWD as f64;
-    println!("| PostgreSQL, {count} nodes | {late} | {each:.3} |");
+    let trips = trips(&nodes) - before;
+    Measured { late, trips }
 }
 
 /// Waits for all of them.
-fn lateness(world: &World, due: Timestamp) -> String {
+fn lateness(world: &World, due: Timestamp) -> [i128; 3] {
     let mut effects: Vec<Effect> = Vec::new();
     while effects.len() < CROWD && Timestamp::now() < due + SignedDuration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(500));
@@ -87,11 +118,8 @@ fn lateness(world: &World, due: Timestamp) -> String {
         .map(|effect| effect.at.duration_since(due).as_millis())
         .collect();
     late.sort_unstable();
-    if late.len() < CROWD {
-        return format!("{} arrived", late.len());
-    }
-    let part = |part: usize| late[(late.len() - 1) * part / 100];
-    format!("{} / {} / {}", part(50), part(99), part(100))
+    assert_eq!(late.len(), CROWD, "arrived");
+    [50, 99, 100].map(|part| late[(late.len() - 1) * part / 100])
 }
 
 /// The same work on an empty ledger and on a full one.
