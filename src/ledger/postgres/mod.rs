@@ -134,7 +134,7 @@ impl Postgres {
                 let begun = begun.map_err(|error| asking.unreadable(&error))?;
                 let way = match member.join(&connection) {
                     Ok(_) => Way::There(connection),
-                    Err(trouble) if trouble.is_away() => {
+                    Err(trouble) if trouble.is_away() || trouble.is_read_only() => {
                         member.tell(News::Alone);
                         Way::Lost(Instant::now(), trouble.refusal())
                     }

@@ -32,20 +32,25 @@ impl Trouble {
     }
 
     /// Nothing that is done at this side mends it but another connection: the database is down, or the
-    /// way to it, or it only reads until it takes over from another.
+    /// way to it.
     pub(super) fn is_away(&self) -> bool {
         match self {
             // Without a state it was not the database that spoke.
             Trouble::Answer(error) => error.code().is_none_or(|state| {
-                // Connection exceptions, a server that shuts down, starts up, is full or only reads, and
-                // statements of before a newer triggerd changed the tables.
-                ["08", "57P", "53", "25006", "0A000"]
+                // Connection exceptions, a server that shuts down, starts up or is full, and statements of
+                // before a newer triggerd changed the tables.
+                ["08", "57P", "53", "0A000"]
                     .iter()
                     .any(|of| state.code().starts_with(of))
             }),
             Trouble::Silent(_) | Trouble::NotConnected => true,
             Trouble::NoPassword { .. } | Trouble::NoRoots { .. } => false,
         }
+    }
+
+    /// It can be asked, and takes nothing: as one that stands by for another.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.state().is_some_and(|state| state.code() == "25006")
     }
 
     /// One of the facts is refused for what it says, and will be for ever.
