@@ -183,7 +183,7 @@ impl Agenda {
         if now.boot >= open.deadline {
             self.end(key, Verdict::Expired, None, now);
             self.gates.probe_at(&gate, now.boot);
-        } else if self.is_paused(key, now) {
+        } else if self.is_paused(key, now) || self.makes_way(key, now) {
             // Another one may find out.
             self.gates.probe_at(&gate, now.boot);
         } else if self.slots.is_free() {

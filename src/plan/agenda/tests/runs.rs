@@ -500,3 +500,30 @@ fn s23_what_a_kill_interrupted_is_asked_again_before_what_is_queued_behind_it() 
     23T10:20:25 run a-20261123T100000Z completed at last
     ");
 }
+
+#[test]
+fn s23_what_is_let_through_to_probe_a_trigger_makes_way_for_a_run_as_well() {
+    let mut world = World::at("2026-11-23T08:59:00Z");
+    world.always = with_run();
+    world.run = is("in_progress");
+    world.put(with_overlap("a", "0 9,10 * * *", OverlapPolicy::Queue));
+    let mut other = schedule("b", "30 9 * * *");
+    other.policies.retry.give_up_after = Duration::from_secs(600);
+    world.put(other);
+    world.live_until("2026-11-23T09:20:00Z");
+    world.always = Some(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T09:50:00Z");
+    world.always = with_run();
+    world.story();
+    world.live_until("2026-11-23T11:00:00Z");
+    world.run = is("completed");
+    world.live_until("2026-11-23T12:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T11:00:20 run a-20261123T0900 completed at last
+    23T11:00:20 send a-20261123T1000 #1 (09:00-10:00 missed 0)
+    23T11:00:20 mended Trigger(agtch_1), 0 waited
+    23T11:00:20 accepted a-20261123T1000
+    23T11:00:20 run a-20261123T1000 queued
+    23T11:00:25 run a-20261123T1000 completed at last
+    ");
+}
