@@ -1,16 +1,19 @@
 //! The trigger API of a run: never killed, dedupes by trigger id and key, and notes each arrival.
 //! It knows no daemon; what it is made to do wrong stands in the script.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use triggerd::api::RunAnswer;
 use triggerd::plan::outcome::{Acceptance, Outcome, Reached, RetryAfter};
 
 use super::random::Random;
+use super::runs::Course;
 use super::script::{Fault, Kind, MILLISECOND, Nanos, SECOND, Scope};
+use super::sketch::AGENTS;
 
 /// What reached the API.
 #[derive(Clone, Debug)]
@@ -28,12 +31,16 @@ pub(super) struct Arrival {
     pub accepted: bool,
     /// The first acceptance of its key.
     pub takes_effect: bool,
+    /// When the run of its key ends, where the API tells of runs.
+    pub run_ends: Option<Nanos>,
 }
 
 pub(super) struct Api {
     faults: Vec<Fault>,
     seed: u64,
-    queued: HashSet<(String, String)>,
+    /// Whether acceptances name a run.
+    names_runs: bool,
+    queued: HashMap<(String, String), Course>,
     pub arrivals: Vec<Arrival>,
 }
 
@@ -47,11 +54,12 @@ pub(super) struct Request {
 }
 
 impl Api {
-    pub(super) fn new(seed: u64, faults: Vec<Fault>) -> Self {
+    pub(super) fn new(seed: u64, names_runs: bool, faults: Vec<Fault>) -> Self {
         Self {
             faults,
             seed,
-            queued: HashSet::new(),
+            names_runs,
+            queued: HashMap::new(),
             arrivals: Vec::new(),
         }
     }
@@ -70,11 +78,17 @@ impl Api {
             None | Some(Kind::Reset | Kind::Hang { queued: true }) => true,
             Some(_) => false,
         };
-        let takes_effect = queues
-            && self
-                .queued
-                .insert((request.trigger_id.clone(), request.key.clone()));
-        let (outcome, latency) = answer(fault, at + offset, &mut random);
+        let place = (request.trigger_id.clone(), request.key.clone());
+        let takes_effect = queues && !self.queued.contains_key(&place);
+        if takes_effect {
+            let course = Course::random(at, &mut random.fork());
+            self.queued.insert(place.clone(), course);
+        }
+        let run_ends = self.queued.get(&place).map(|course| course.ends);
+        let (mut outcome, latency) = answer(fault, at + offset, &mut random);
+        if let Some(Outcome::Accepted(acceptance)) = &mut outcome {
+            acceptance.run_id = self.names_runs.then(|| request.key.clone());
+        }
         let body: serde_json::Value = serde_json::from_str(&request.body).unwrap_or_default();
         self.arrivals.push(Arrival {
             at,
@@ -87,6 +101,7 @@ impl Api {
             fault,
             accepted: queues,
             takes_effect,
+            run_ends: run_ends.filter(|_| self.names_runs),
         });
         (outcome, latency)
     }
@@ -103,6 +118,28 @@ impl Api {
                 Kind::Unreachable | Kind::ServerError { .. } | Kind::Reset | Kind::Hang { .. },
             ) => None,
             _ => Some(true),
+        }
+    }
+
+    /// The GET of a run.
+    pub(super) fn run(&self, agent: usize, run_id: &str, at: Nanos) -> RunAnswer {
+        let mut random = self.dice(&format!("{run_id}{at}"));
+        match self.fault(at, &mut random, |scope| scope.covers(agent)) {
+            Some(Kind::DeadToken | Kind::RefusedTrigger) => RunAnswer::Refused(String::new()),
+            Some(kind) => RunAnswer::Unknown {
+                detail: String::new(),
+                retry_after: match kind {
+                    Kind::Limited { retry_after, .. } => {
+                        retry_after.map(|it| RetryAfter::Delay(Duration::from_secs(it)))
+                    }
+                    _ => None,
+                },
+            },
+            None => {
+                let place = (AGENTS[agent].0.to_owned(), run_id.to_owned());
+                let course = self.queued.get(&place);
+                course.map_or(RunAnswer::NotFound, |it| it.answer(at))
+            }
         }
     }
 

@@ -182,13 +182,14 @@ impl Script {
         const MANY: usize = 50;
         let due = match seed % 4 {
             _ if schedules > MANY => Due::Seldom,
+            1 => Due::OneByOne,
             2 => Due::Together,
             _ => Due::Often,
         };
         // More together than may be in flight: then some wait for a slot.
         let (schedules, slots) = match due {
             Due::Together => (8 * schedules, 64),
-            Due::Often | Due::Seldom => (schedules, 1024),
+            Due::Often | Due::OneByOne | Due::Seldom => (schedules, 1024),
         };
         let mut random = Random::new(seed);
         let starts: Timestamp = random
@@ -274,7 +275,7 @@ fn deeds(script: &Script, random: &mut Random) -> Vec<(Nanos, Deed)> {
         Seam::Answered,
     ];
     let awaits = match script.due {
-        Due::Often | Due::Seldom => 60,
+        Due::Often | Due::OneByOne | Due::Seldom => 60,
         // Through the middle of a crowd.
         Due::Together => 600,
     };

@@ -53,6 +53,8 @@ pub(super) struct Sketch {
     pub first_delay: u64,
     pub max_delay: u64,
     pub conversation: Continues,
+    pub overlap: OverlapPolicy,
+    pub stuck_after: u64,
 }
 
 /// How often the schedules of a run are due.
@@ -60,6 +62,8 @@ pub(super) struct Sketch {
 pub(super) enum Due {
     /// Every hour or so, to be judged many times.
     Often,
+    /// As often, and mostly not while a run is active.
+    OneByOne,
     /// Once a day or so, for a year of many schedules.
     Seldom,
     /// Mostly all at once.
@@ -154,7 +158,7 @@ impl Sketch {
             except,
             jitter: match due {
                 Due::Together => random.pick(&[0, 0, 0, 0, 0, 0, 0, 20]),
-                Due::Often | Due::Seldom => random.pick(&[0, 0, 0, 20, 50, 300]),
+                Due::Often | Due::OneByOne | Due::Seldom => random.pick(&[0, 0, 0, 20, 50, 300]),
             },
             agent: usize::try_from(random.between(0, 2)).expect("not negative"),
             catch_up: match random.between(0, 9) {
@@ -176,6 +180,16 @@ impl Sketch {
                 Continues::Month,
                 Continues::Nothing,
             ]),
+            overlap: match due {
+                Due::OneByOne => random.pick(&[
+                    OverlapPolicy::Allow,
+                    OverlapPolicy::Skip,
+                    OverlapPolicy::Queue,
+                    OverlapPolicy::Queue,
+                ]),
+                Due::Often | Due::Seldom | Due::Together => OverlapPolicy::Allow,
+            },
+            stuck_after: random.pick(&[1800, 6 * 3600]),
         }
     }
 
@@ -227,8 +241,8 @@ impl Sketch {
                     within: Duration::from_secs(self.within),
                 },
                 overlap: Overlap {
-                    policy: OverlapPolicy::Allow,
-                    stuck_after: Duration::from_secs(6 * 3600),
+                    policy: self.overlap,
+                    stuck_after: Duration::from_secs(self.stuck_after),
                 },
                 retry: Retry {
                     give_up_after: Duration::from_secs(self.give_up_after),
@@ -277,7 +291,7 @@ fn line(random: &mut Random, due: Due) -> Line {
     let kind = match due {
         Due::Seldom if !random.chance(3) => random.pick(&[6, 7, 9]),
         Due::Together if !random.chance(10) => 10,
-        Due::Often | Due::Seldom | Due::Together => random.between(0, 9),
+        Due::Often | Due::OneByOne | Due::Seldom | Due::Together => random.between(0, 9),
     };
     match kind {
         0 => Line {

@@ -15,6 +15,7 @@ use super::world::{nanos, timestamp};
 use owed::{Case, Owed};
 
 mod holes;
+mod overlap;
 mod owed;
 mod paused;
 mod redelivered;
@@ -63,18 +64,24 @@ pub(super) struct Judgement {
     pub accepted: usize,
     /// Of those, once they had been given up and a person had them tried again.
     pub redelivered: usize,
+    /// Those that had to go once a run had ended, unless a newer one took their place.
+    pub queued: usize,
     pub greatest_lateness: Nanos,
 }
 
 pub(super) fn judge(journal: &Journal, almanac: &Almanac) -> Judgement {
     let mut cases = owed::cases(journal, almanac);
     owed::reckon(journal, &mut cases);
+    let queued = overlap::reckon(journal, &mut cases);
     let mut trial = Trial::new(journal, cases);
+    trial.queued = queued.len();
     trial.hear_arrivals();
     trial.hear_ledger();
     trial.count_the_skipped();
     trial.look_for_holes();
     trial.look_for_redeliveries();
+    trial.look_for_overlaps();
+    trial.look_for_queued(&queued);
     trial.close()
 }
 
@@ -85,6 +92,7 @@ struct Trial<'a> {
     charges: BTreeMap<(String, String), Finding>,
     accepted: HashMap<String, Nanos>,
     redelivered: usize,
+    queued: usize,
     lost: HashSet<&'a str>,
     paused: HashMap<String, Vec<paused::Stretch>>,
     greatest_lateness: Nanos,
@@ -118,6 +126,7 @@ impl<'a> Trial<'a> {
             charges: BTreeMap::new(),
             accepted: HashMap::new(),
             redelivered: 0,
+            queued: 0,
             greatest_lateness: 0,
         }
     }
@@ -181,8 +190,12 @@ impl<'a> Trial<'a> {
                 self.charge(Charge::Wrong, &name, &request_id, arrival.at, detail);
             }
             let case = &self.cases[index.unwrap_or(indices[0])];
-            let (due, by, owed) = (case.due(), case.by, case.owed);
+            let (scheduled, due) = (case.scheduled(), case.due());
+            let (by, owed) = (case.by, case.owed);
             let place = (name.clone(), case.instance().at);
+            let redelivered = self.is_redelivered(&arrival.key, arrival.at);
+            // Who has it tried again does not wait for its jitter.
+            let due = if redelivered { scheduled } else { due };
             // Once its time has come it may be sent again, even if the clock went back since.
             if journal.when(due, journal.starts) > arrival.at {
                 let detail = format!(
@@ -203,7 +216,6 @@ impl<'a> Trial<'a> {
                 let detail = "it was to be skipped".to_owned();
                 self.charge(Charge::Ghost, &name, &request_id, arrival.at, detail);
             }
-            let redelivered = self.is_redelivered(&arrival.key, arrival.at);
             self.redelivered += usize::from(redelivered);
             if arrival.at > by && !redelivered {
                 let detail = format!(
@@ -321,6 +333,7 @@ impl<'a> Trial<'a> {
             may: count(Owed::May),
             accepted: self.accepted.len(),
             redelivered: self.redelivered,
+            queued: self.queued,
             greatest_lateness: self.greatest_lateness,
             findings: self.charges.into_values().collect(),
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use triggerd::schedule::CatchUp;
+use triggerd::schedule::{CatchUp, OverlapPolicy};
 
 use super::paused::{self, Stretch};
 use crate::simulation::journal::Journal;
@@ -200,6 +200,22 @@ pub(super) fn covers(journal: &Journal, agent: usize, paused: &[Stretch]) -> Vec
     merged
 }
 
+/// When a delivery expires that opens when its occurrence is seen.
+pub(super) fn deadline(journal: &Journal, case: &Case) -> Nanos {
+    let seconds = |length: u64| Nanos::try_from(length).expect("short") * SECOND;
+    let (within, give_up) = (case.sketch.within, case.sketch.give_up_after);
+    let wall = journal.wall(case.seen_at);
+    let opened = match wall - case.due() > LATE {
+        true => wall,
+        false => case.due(),
+    };
+    let deadline = match case.sketch.catch_up {
+        CatchUp::None => opened + seconds(give_up),
+        _ => (opened + seconds(give_up)).min(case.scheduled() + seconds(within)),
+    };
+    case.seen_at + deadline - wall
+}
+
 /// What is owed, and by when.
 pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
     let rejects = |agent: usize, from: Nanos, to: Nanos| {
@@ -228,7 +244,6 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
             let lateness = wall - case.due();
             let age = wall - case.scheduled();
             let within = Nanos::try_from(case.sketch.within).expect("short") * SECOND;
-            let give_up = Nanos::try_from(case.sketch.give_up_after).expect("short") * SECOND;
             let missed = lateness > LATE;
             let near = |a: Nanos, b: Nanos| (a - b).abs() < SECOND;
             let mut may = near(lateness, LATE) || (missed && near(age, within));
@@ -242,11 +257,15 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
                 .take_while(|&&it| cases[it].seen_at == case.seen_at)
                 .filter(|&&it| !cases[it].instance().excluded && wall - cases[it].due() > LATE)
                 .count();
+            let is_oldest = place == 0 || cases[indices[place - 1]].seen_at != case.seen_at;
+            let may_overlap = case.sketch.overlap == OverlapPolicy::Allow;
             let mut owed = match case.sketch.catch_up {
                 _ if case.instance().excluded || is_paused => Owed::MustNot,
                 _ if !missed => Owed::Must,
                 CatchUp::None => Owed::MustNot,
                 _ if age > within => Owed::MustNot,
+                // What was written ahead at a kill may have been sent: then the newer makes way for it.
+                CatchUp::Latest if newer > 0 && is_oldest && !may_overlap => Owed::May,
                 CatchUp::Latest if newer > 0 => Owed::MustNot,
                 CatchUp::All { at_most, .. } if newer >= at_most as usize => Owed::May,
                 CatchUp::Latest | CatchUp::All { .. } => Owed::Must,
@@ -275,12 +294,7 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
                     true => end.max(it.to + it.wait + GRACE + spacing),
                     false => end,
                 });
-            let opened = if missed { wall } else { case.due() };
-            let deadline = match case.sketch.catch_up {
-                CatchUp::None => opened + give_up,
-                _ => (opened + give_up).min(case.scheduled() + within),
-            };
-            let deadline = case.seen_at + deadline - wall;
+            let deadline = deadline(journal, case);
             let stepped = |until: Nanos| {
                 journal
                     .clock
@@ -305,7 +319,10 @@ pub(super) fn reckon(journal: &Journal, cases: &mut [Case]) {
             may |= reign::is_blurred(journal, case.seen_at);
             may |= !case.sure || case.repassed;
             let is_there = reign::awake(journal, starts) == Some(starts);
-            may |= case.sketch.catch_up == CatchUp::None && !is_there;
+            // What the next start finds not settled it may find missed.
+            let is_kept =
+                is_there && !reign::is_opened_anew(journal, case.scheduled(), case.seen_at);
+            may |= case.sketch.catch_up == CatchUp::None && !is_kept;
             may |= holds
                 .iter()
                 .any(|(from, to)| (*from..=*to + SECOND).contains(&case.seen_at));

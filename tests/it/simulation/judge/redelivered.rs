@@ -1,6 +1,8 @@
 //! What people had tried again: until when it may arrive, and whether it had to. It knows nothing of what
 //! was owed before.
 
+use triggerd::schedule::OverlapPolicy;
+
 use super::owed::{self, EPSILON};
 use super::{Charge, Trial};
 use crate::simulation::journal::{Journal, Redelivery};
@@ -29,6 +31,13 @@ impl Trial<'_> {
             let Some(case) = case.filter(|_| !self.accepted.contains_key(&it.key)) else {
                 continue;
             };
+            // It may make way for a run, or for what is queued.
+            let edits = journal.edits_of(&it.name).iter();
+            let in_force = edits.rev().find(|edit| edit.at <= it.at);
+            let in_force = in_force.and_then(|edit| edit.sketch.as_ref());
+            if in_force.is_some_and(|sketch| sketch.overlap != OverlapPolicy::Allow) {
+                continue;
+            }
             let (agent, request_id) = (case.sketch.agent, case.instance().request_id.clone());
             let paused = &self.paused[&it.name];
             let end = it.at + TURN;

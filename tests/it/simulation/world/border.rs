@@ -39,12 +39,21 @@ pub(super) enum Left {
         request: TriggerRequest,
         reply: Reply,
     },
-    Probe {
+    Question(Question),
+    /// It hands over no more facts.
+    LastFact,
+}
+
+pub(super) enum Question {
+    DoesTheTokenWork {
         trigger_id: TriggerId,
         reply: oneshot::Sender<TokenProbe>,
     },
-    /// It hands over no more facts.
-    LastFact,
+    HowFarIsTheRun {
+        trigger_id: TriggerId,
+        run_id: String,
+        reply: oneshot::Sender<RunAnswer>,
+    },
 }
 
 /// `None`: whoever waits for the answer panics.
@@ -161,16 +170,23 @@ impl TriggerApi for Border {
 
     async fn probe_token(&self, _token: &TokenId, trigger_id: &TriggerId) -> TokenProbe {
         let trigger_id = trigger_id.clone();
-        self.ask(|reply| Left::Probe { trigger_id, reply }).await
+        let question = |reply| Question::DoesTheTokenWork { trigger_id, reply };
+        self.ask(|reply| Left::Question(question(reply))).await
     }
 
     async fn run_status(
         &self,
         _token: &TokenId,
-        _trigger_id: &TriggerId,
-        _run_id: &str,
+        trigger_id: &TriggerId,
+        run_id: &str,
     ) -> RunAnswer {
-        RunAnswer::NotFound
+        let (trigger_id, run_id) = (trigger_id.clone(), run_id.to_owned());
+        let question = |reply| Question::HowFarIsTheRun {
+            trigger_id,
+            run_id,
+            reply,
+        };
+        self.ask(|reply| Left::Question(question(reply))).await
     }
 }
 

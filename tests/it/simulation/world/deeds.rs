@@ -211,6 +211,9 @@ impl World {
     /// The process is gone, and with it what is written nowhere.
     fn bury(&mut self, down: Nanos) {
         self.commits_at = None;
+        if let Some((_, until)) = self.journal.stops.last_mut() {
+            *until = self.now.min(*until);
+        }
         (self.in_flight, self.crowded_at) = (0, None);
         self.process = None;
         let written = |fact: Fact| match fact {

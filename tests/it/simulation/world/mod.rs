@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
-use triggerd::api::{TokenProbe, TriggerRequest};
+use triggerd::api::TriggerRequest;
 use triggerd::clock::{Boottime, Moment};
 use triggerd::plan::outcome::Outcome;
 use triggerd::schedule::{Schedule, TriggerId};
@@ -18,8 +17,8 @@ use crate::simulation::journal::Journal;
 use crate::simulation::random::Random;
 use crate::simulation::sabotage::Sabotage;
 use crate::simulation::script::{Deed, MILLISECOND, Nanos, Script, Seam};
-use crate::simulation::sketch::{AGENTS, Sketch};
-use border::Reply;
+use crate::simulation::sketch::{AGENTS, Due, Sketch};
+use border::{Question, Reply};
 use people::Asked;
 use process::Process;
 
@@ -67,15 +66,14 @@ enum Event {
         call: Call,
         outcome: Option<Outcome>,
     },
-    ProbeArrives {
+    Asked {
         life: u32,
-        trigger_id: TriggerId,
-        reply: oneshot::Sender<TokenProbe>,
+        question: Question,
     },
-    Probed {
+    /// The answer to a question.
+    Told {
         life: u32,
-        probe: TokenProbe,
-        reply: oneshot::Sender<TokenProbe>,
+        tell: Box<dyn FnOnce()>,
     },
     /// The ledger's writer comes to what was handed over.
     Commit {
@@ -103,7 +101,11 @@ impl World {
             random: Random::new(script.seed ^ 0x77),
             files: BTreeMap::new(),
             disk: Disk::new(),
-            api: Api::new(script.seed, script.faults.clone()),
+            api: Api::new(
+                script.seed,
+                script.due == Due::OneByOne,
+                script.faults.clone(),
+            ),
             process: None,
             queue: BTreeMap::new(),
             queued: 0,
@@ -204,7 +206,7 @@ impl World {
             call: Call { life, .. },
             ..
         }
-        | Event::Probed { life, .. }
+        | Event::Told { life, .. }
         | Event::Commit { life } = &event
         {
             let process = self.process.as_ref().filter(|it| it.life == *life);
@@ -219,23 +221,12 @@ impl World {
             Event::Start => self.start(),
             Event::Arrive(call) => self.arrive(call),
             Event::Answered { call, outcome } => self.hear(call, outcome),
-            Event::ProbeArrives {
-                life,
-                trigger_id,
-                reply,
-            } => {
-                let works = self.api.probe(agent_of(&trigger_id), self.now);
-                self.tell("", format!("probe with {trigger_id}: {works:?}"));
-                let probe = match works {
-                    Some(true) => TokenProbe::Works,
-                    Some(false) => TokenProbe::Refused(String::new()),
-                    None => TokenProbe::Unknown(String::new()),
-                };
-                let probed = Event::Probed { life, probe, reply };
-                self.later(self.now + 50 * MILLISECOND, probed);
+            Event::Asked { life, question } => {
+                let tell = self.answer(question);
+                self.later(self.now + 50 * MILLISECOND, Event::Told { life, tell });
             }
-            Event::Probed { probe, reply, .. } => {
-                let _ = reply.send(probe);
+            Event::Told { tell, .. } => {
+                tell();
                 self.go_on();
             }
             Event::Commit { .. } => self.commit(),

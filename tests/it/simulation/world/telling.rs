@@ -62,6 +62,10 @@ impl World {
             ),
             Fact::Began { schedule, .. } => (schedule, "began".to_owned()),
             Fact::Ceased { schedule, .. } => (schedule, "ceased".to_owned()),
+            Fact::Run(it) => (
+                &it.run.occurrence.schedule,
+                format!("run of {}: {}", it.run.request_id, it.progress.word()),
+            ),
             Fact::Rewound { to } => return self.tell("", format!("rewound to {to}")),
             _ => return,
         };

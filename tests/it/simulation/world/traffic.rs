@@ -1,13 +1,13 @@
 //! What goes out of the process and what comes back: calls to the API, facts to the disk and their
 //! receipts. It knows no deed.
 
-use triggerd::api::TriggerRequest;
+use triggerd::api::{TokenProbe, TriggerRequest};
 use triggerd::ledger::{Receipt, Standing};
 use triggerd::plan::delivery::Verdict;
 use triggerd::plan::fact::Fact;
 use triggerd::plan::outcome::{Answer, Outcome};
 
-use super::border::{Left, Reply};
+use super::border::{Left, Question, Reply};
 use super::telling::{name_of, request_id_of};
 use super::{Call, Event, World, agent_of};
 use crate::simulation::api::Request;
@@ -27,13 +27,9 @@ impl World {
             match left {
                 Left::Facts(facts) => self.hand_over(facts, life),
                 Left::Call { request, reply } => self.send(request, reply, life),
-                Left::Probe { trigger_id, reply } => {
-                    let probe = Event::ProbeArrives {
-                        life,
-                        trigger_id,
-                        reply,
-                    };
-                    self.later(self.now + 10 * MILLISECOND, probe);
+                Left::Question(question) => {
+                    let asked = Event::Asked { life, question };
+                    self.later(self.now + 10 * MILLISECOND, asked);
                 }
                 Left::LastFact => {
                     let process = self.process.as_mut().expect("it is still there");
@@ -130,6 +126,30 @@ impl World {
         self.go_on();
         if self.process.as_ref().is_some_and(|it| it.life == call.life) {
             self.passes(Seam::Answered);
+        }
+    }
+
+    /// What tells the one who asked.
+    pub(super) fn answer(&mut self, question: Question) -> Box<dyn FnOnce()> {
+        match question {
+            Question::DoesTheTokenWork { trigger_id, reply } => {
+                let works = self.api.probe(agent_of(&trigger_id), self.now);
+                self.tell("", format!("probe with {trigger_id}: {works:?}"));
+                let probe = match works {
+                    Some(true) => TokenProbe::Works,
+                    Some(false) => TokenProbe::Refused(String::new()),
+                    None => TokenProbe::Unknown(String::new()),
+                };
+                Box::new(move || drop(reply.send(probe)))
+            }
+            Question::HowFarIsTheRun {
+                trigger_id,
+                run_id,
+                reply,
+            } => {
+                let answer = self.api.run(agent_of(&trigger_id), &run_id, self.now);
+                Box::new(move || drop(reply.send(answer)))
+            }
         }
     }
 
