@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use triggerd::ledger::history::{Entry, Filter};
 use triggerd::ledger::{Ledger, Place, Reader, Receipt, Recorder, Standing};
 use triggerd::plan::delivery::Verdict;
@@ -138,7 +139,15 @@ impl Disk {
         ledger.append(facts);
         let mut all: Vec<Vec<Receipt>> = Vec::new();
         while expected > 0 || (mends && all.last().is_none_or(|last| !last.is_empty())) {
-            let receipts = arriving.blocking_recv().expect("the writer lives");
+            let receipts = match arriving.try_recv() {
+                Ok(receipts) => receipts,
+                // It takes less time than to be woken.
+                Err(TryRecvError::Empty) => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => panic!("the writer lives"),
+            };
             expected -= receipts.len();
             all.push(receipts);
         }

@@ -29,6 +29,8 @@ pub(super) struct Journal {
     /// When the ledger was last told: of a delivery by its key, of its end by `KEY ended`, of skipped
     /// ones by `SCHEDULE FIRST`.
     pub stated: HashMap<String, Nanos>,
+    /// When it was first told that the delivery with that key had ended.
+    pub ended: HashMap<String, Nanos>,
     /// The keys of acceptances of which the process heard that they are in the ledger.
     pub told: Vec<String>,
     pub story: Vec<Told>,

@@ -18,6 +18,7 @@ mod holes;
 mod overlap;
 mod owed;
 mod paused;
+mod prompt;
 mod redelivered;
 mod skipped;
 mod text;
@@ -81,6 +82,7 @@ pub(super) fn judge(journal: &Journal, almanac: &Almanac) -> Judgement {
     trial.look_for_holes();
     trial.look_for_redeliveries();
     trial.look_for_overlaps();
+    trial.look_for_verdicts();
     trial.look_for_queued(&queued);
     trial.close()
 }

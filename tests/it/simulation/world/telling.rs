@@ -17,6 +17,10 @@ impl World {
     }
 
     pub(super) fn note(&mut self, fact: &Fact) {
+        if let Fact::Ended(ending) = fact {
+            let key = ending.delivery.idempotency_key.to_string();
+            self.journal.ended.entry(key).or_insert(self.now);
+        }
         let what = match fact {
             Fact::WrittenAhead(delivery) => delivery.idempotency_key.to_string(),
             Fact::Ended(ending) => format!("{} ended", ending.delivery.idempotency_key),
