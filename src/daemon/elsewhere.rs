@@ -54,15 +54,15 @@ pub struct Written {
 }
 
 impl Elsewhere {
-    /// Whether a node looks after the schedule.
+    /// Whether a node has the schedule loaded.
     ///
     /// # Errors
     /// If the database can't be reached.
     pub fn is_there(&self, schedule: &ScheduleId) -> Result<bool, LedgerError> {
-        match self.host(schedule) {
+        match Reader::of(&self.database) {
             // Nobody has been there yet.
             Err(LedgerError::Missing { .. }) => Ok(false),
-            host => Ok(host?.is_some()),
+            reader => reader?.is_held(schedule),
         }
     }
 

@@ -99,7 +99,7 @@ pub enum OfficeError {
         cause: NotWritten,
         hosts: String,
     },
-    #[error("no node looks after `{0}`: put its file back first")]
+    #[error("no node has `{0}` loaded: put its file back first")]
     NobodyHas(ScheduleId),
 }
 
@@ -262,10 +262,10 @@ impl Office {
         if schedule.is_none() {
             let owned = id.clone();
             let is_there = self.read(move |ledger| match ledger {
-                Some(ledger) => ledger.looked_after_on(&owned),
-                None => Ok(None),
+                Some(ledger) => ledger.is_held(&owned),
+                None => Ok(false),
             });
-            if is_there.await??.is_none() {
+            if !is_there.await?? {
                 return Err(OfficeError::NobodyHas(id));
             }
         }

@@ -257,6 +257,23 @@ impl Reader {
         })
     }
 
+    /// Whether a node that is there has the schedule loaded: on its way from one to another nobody
+    /// looks after it for a moment.
+    ///
+    /// # Errors
+    /// If it can't be reached.
+    pub fn is_held(&self, schedule: &ScheduleId) -> Result<bool, LedgerError> {
+        self.read(|| {
+            let held = self.store().first(
+                "SELECT 1 FROM holdings h JOIN nodes n ON n.incarnation = h.incarnation
+                 WHERE h.schedule = ?1 AND h.version IS NOT NULL AND n.lease_until > clock_timestamp()",
+                &[schedule.as_str().into()],
+                |_| Ok(()),
+            )?;
+            Ok(held.is_some())
+        })
+    }
+
     /// The host of the node that looks after the schedule, if one is there: of a ledger that several
     /// share.
     ///
