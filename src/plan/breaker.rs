@@ -109,6 +109,9 @@ impl Gate {
 impl Gates {
     /// The gate that holds back a delivery to `target`, if one does.
     pub fn shut_for(&self, target: &Target) -> Option<Gate> {
+        if self.shut.is_empty() {
+            return None;
+        }
         Gate::of(target)
             .into_iter()
             .find(|gate| self.shut.contains_key(gate))

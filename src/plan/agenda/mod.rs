@@ -20,7 +20,7 @@ use crate::clock::{Boottime, Moment, Wake};
 use crate::plan::HashMap;
 use crate::plan::breaker::{Gate, Gates, Waiting};
 use crate::plan::ceilings::{Ceilings, Counts, Reached};
-use crate::plan::delivery::{Delivery, earlier};
+use crate::plan::delivery::{Delivery, earlier, later};
 use crate::plan::fact::{Attempt, Fact};
 use crate::plan::follow::Followed;
 use crate::plan::limits::Openings;
@@ -150,6 +150,10 @@ pub const CLOCK_PATIENCE: Duration = Duration::from_secs(600);
 /// The most timers that one call handles, so that a thousand schedules to write ahead do not hold
 /// up one that is due.
 const BATCH: usize = 128;
+
+/// How long what is due may wait for a slot until it becomes a delivery: each is touched once, when it
+/// can be sent, instead of all of them at the instant and each once more.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A difference between the two clocks that is worth a word; slewing makes smaller ones.
 const STEP: SignedDuration = SignedDuration::from_secs(1);
@@ -347,12 +351,18 @@ impl Agenda {
     }
 
     /// Does what is due at `now`. Where much is due at once only a part is done, and
-    /// [`Agenda::next_wake`] says so by an instant that has passed.
+    /// [`Agenda::next_wake`] says so by an instant that has passed. While no slot is free, what is
+    /// due waits for one, but not for longer than [`PATIENCE`].
     pub fn due(&mut self, now: Moment) -> Vec<Action> {
         self.observe_clock(now);
         if self.hold.is_none() {
             let mut budget = BATCH;
-            self.run_wall_timers(now, &mut budget);
+            while budget > 0
+                && (self.slots.is_free() || self.has_waited(now))
+                && self.run_wall_timer(now)
+            {
+                budget -= 1;
+            }
             if budget > 0 {
                 self.run_boot_timers(now);
                 self.run_gates(now);
@@ -374,8 +384,12 @@ impl Agenda {
                 boot: Some(hold.until),
             };
         }
+        let waits_for_a_slot = |at| match self.slots.is_free() {
+            true => at,
+            false => later(at, PATIENCE),
+        };
         Wake {
-            wall: self.wall.next(),
+            wall: self.wall.next().map(waits_for_a_slot),
             boot: [
                 self.boot.next(),
                 self.gates.next_wake(),
@@ -425,22 +439,25 @@ impl Agenda {
     fn settle_all(&mut self, now: Moment) {
         self.observe_clock(now);
         if self.hold.is_none() && !self.entries.is_empty() {
-            let mut budget = usize::MAX;
-            self.run_wall_timers(now, &mut budget);
+            while self.run_wall_timer(now) {}
         }
     }
 
-    fn run_wall_timers(&mut self, now: Moment, budget: &mut usize) {
-        while *budget > 0
-            && let Some(timer) = self.wall.pop_due(now.wall)
-        {
-            *budget -= 1;
-            match timer {
-                AtWall::Schedule(id) => self.settle(&id, now),
-                AtWall::Due(key) => self.jitter_over(&key, now),
-                AtWall::Resume(scope) => self.resume_by_itself(&scope, now),
-            }
+    /// Whether one was due.
+    fn run_wall_timer(&mut self, now: Moment) -> bool {
+        match self.wall.pop_due(now.wall) {
+            Some(AtWall::Schedule(id)) => self.settle(&id, now),
+            Some(AtWall::Due(key)) => self.jitter_over(&key, now),
+            Some(AtWall::Resume(scope)) => self.resume_by_itself(&scope, now),
+            None => return false,
         }
+        true
+    }
+
+    /// Whether something has been due for so long that it waits for a slot no more.
+    fn has_waited(&self, now: Moment) -> bool {
+        let since = earlier(now.wall, PATIENCE);
+        self.wall.next().is_some_and(|at| at <= since)
     }
 
     fn run_boot_timers(&mut self, now: Moment) {

@@ -114,7 +114,7 @@ impl Agenda {
         if now.boot >= open.deadline {
             return self.end(key, Verdict::Expired, None, now);
         }
-        if !self.slots.take(now.boot) {
+        if !self.slots.take() {
             open.state = State::Sendable;
             self.sendable.insert((open.delivery.due_at, key.clone()));
             return;
@@ -141,10 +141,9 @@ impl Agenda {
     pub(super) fn look_at_slots(&mut self, now: Moment) {
         if self.slots.look(now.boot) {
             self.fill_slots(now);
-            // The first that still waits asks to be looked after.
-            if let Some((_, key)) = self.sendable.first().cloned() {
-                self.take_slot(&key, now);
-            }
+        }
+        if self.has_backlog(now) {
+            self.slots.ask(now.boot);
         }
     }
 

@@ -42,17 +42,19 @@ impl Slots {
         self.taken < self.open
     }
 
-    /// Takes one that is free; what has to wait for one says so with `false`.
-    pub(super) fn take(&mut self, now: Boottime) -> bool {
-        if self.is_free() {
-            self.taken += 1;
-            return true;
-        }
-        if self.look_at.is_none() && self.open < self.most {
+    /// Takes one if it is free.
+    pub(super) fn take(&mut self) -> bool {
+        let is_free = self.is_free();
+        self.taken += usize::from(is_free);
+        is_free
+    }
+
+    /// Something waits for one: it is to be looked at whether there should be more.
+    pub(super) fn ask(&mut self, now: Boottime) {
+        if self.look_at.is_none() && !self.is_free() && self.open < self.most {
             self.freed = 0;
             self.look_at = Some(now + LOOK_EVERY);
         }
-        false
     }
 
     pub(super) fn free(&mut self) {
@@ -97,9 +99,10 @@ mod tests {
         Boottime::from(Duration::from_millis(milliseconds))
     }
 
-    /// Takes all that can be had; how many are taken by then.
+    /// Takes all that can be had, and asks for more; how many are taken by then.
     fn fill(slots: &mut Slots, now: u64) -> usize {
-        while slots.take(at(now)) {}
+        while slots.take() {}
+        slots.ask(at(now));
         slots.taken()
     }
 
@@ -122,9 +125,9 @@ mod tests {
         fill(&mut slots, 0);
         for _ in 0..16 {
             slots.free();
-            assert!(slots.take(at(5)));
+            assert!(slots.take());
         }
-        assert!(!slots.take(at(5)));
+        assert!(!slots.take());
         assert!(slots.look(at(20)));
         assert_eq!(fill(&mut slots, 20), 64);
         assert_eq!(slots.next_wake(), Some(at(40)), "as long as one waits");
@@ -149,6 +152,6 @@ mod tests {
         assert_eq!(slots.next_wake(), None);
         slots.close();
         slots.free();
-        assert!(!slots.take(at(0)));
+        assert!(!slots.take());
     }
 }

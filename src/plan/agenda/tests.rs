@@ -406,7 +406,8 @@ fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
     assert_eq!(world.held.len(), 64);
     assert!(world.agenda.has_backlog(world.now));
     let first = world.held.remove(0);
-    let actions = world.agenda.call_ended(world.now);
+    let mut actions = world.agenda.call_ended(world.now);
+    actions.extend(world.agenda.due(world.now));
     world.act(actions);
     assert_eq!((world.held.len(), world.ended.len()), (64, 0));
     assert!(!world.agenda.has_backlog(world.now));
@@ -418,6 +419,28 @@ fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
     world.act(actions);
     assert_eq!((world.held.len(), world.agenda.in_flight()), (64, 64));
     assert_eq!(world.ended, [first]);
+}
+
+#[test]
+fn what_is_due_becomes_a_delivery_with_its_slot_or_after_a_second() {
+    let mut world = World::at("2026-11-23T08:59:50Z");
+    world.holds_answers = true;
+    for n in 0..102 {
+        world.put(schedule(&format!("s{n}"), "0 9 * * *"));
+    }
+    world.live_until("2026-11-23T09:00:00.500Z");
+    assert_eq!(world.agenda.open_deliveries(), 100);
+    let mut actions = world.agenda.call_ended(world.now);
+    actions.extend(world.agenda.due(world.now));
+    world.act(actions);
+    assert_eq!(
+        (world.held.len(), world.agenda.open_deliveries()),
+        (101, 101)
+    );
+    world.live_until("2026-11-23T09:00:00.999Z");
+    assert_eq!(world.agenda.open_deliveries(), 101);
+    world.live_until("2026-11-23T09:00:01Z");
+    assert_eq!(world.agenda.open_deliveries(), 102);
 }
 
 #[test]
