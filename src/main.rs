@@ -8,7 +8,8 @@ use triggerd::cli::{self, Cli};
 use triggerd::telemetry;
 
 /// A burst takes a fifth less processor time than with glibc's allocator, whose arenas contend where
-/// one thread frees what another allocated; memory is the same.
+/// one thread frees what another allocated. What a burst or a start took goes back to the system within
+/// half a minute, by threads of its own that sleep otherwise.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
