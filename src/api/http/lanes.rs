@@ -17,8 +17,9 @@ pub(super) struct Lanes {
     made: RwLock<Made>,
 }
 
-/// What the API speaks, as far as is known. A client that knows opens one connection for calls that come
-/// together, where one that does not opens a connection for each, and then needs none but the first.
+/// What the API is taken to speak. A client that takes it for HTTP/2 opens one connection for calls that come
+/// together, where one that takes nothing for granted opens a connection for each, and then may need none but
+/// the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
     Whatever,
@@ -33,12 +34,14 @@ struct Made {
 
 struct Lane {
     client: Client,
+    speaks: Speaks,
     calls: Arc<AtomicUsize>,
 }
 
 /// A client for as long as one call lasts.
 pub(super) struct Taken {
     client: Client,
+    pub(super) speaks: Speaks,
     calls: Arc<AtomicUsize>,
 }
 
@@ -47,9 +50,9 @@ impl Lanes {
     /// If there can't be such a client.
     pub(super) fn new(
         make: impl Fn(Speaks) -> ClientBuilder + Send + Sync + 'static,
+        speaks: Speaks,
     ) -> reqwest::Result<Self> {
-        let speaks = Speaks::Whatever;
-        let first = Lane::idle(make(speaks).build()?);
+        let first = Lane::idle(make(speaks).build()?, speaks);
         Ok(Self {
             make: Box::new(make),
             made: RwLock::new(Made {
@@ -68,7 +71,8 @@ impl Lanes {
         drop(made);
         let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = self.client(made.speaks) {
-            made.lanes.push(Lane::idle(client));
+            let lane = Lane::idle(client, made.speaks);
+            made.lanes.push(lane);
         }
         made.lanes[made.lanes.len() - 1].shared()
     }
@@ -82,7 +86,7 @@ impl Lanes {
         if is_news && let Some(client) = self.client(speaks) {
             *self.made.write().unwrap_or_else(PoisonError::into_inner) = Made {
                 speaks,
-                lanes: vec![Lane::idle(client)],
+                lanes: vec![Lane::idle(client, speaks)],
             };
         }
     }
@@ -97,9 +101,10 @@ impl Lanes {
 }
 
 impl Lane {
-    fn idle(client: Client) -> Self {
+    fn idle(client: Client, speaks: Speaks) -> Self {
         Self {
             client,
+            speaks,
             calls: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -120,6 +125,7 @@ impl Lane {
     fn counted(&self) -> Taken {
         Taken {
             client: self.client.clone(),
+            speaks: self.speaks,
             calls: self.calls.clone(),
         }
     }
@@ -146,7 +152,8 @@ mod tests {
     #[test]
     fn a_burst_spreads_over_as_many_clients_as_it_needs_and_they_are_used_again() {
         crate::api::http::provide_cryptography();
-        let lanes = Lanes::new(|_| Client::builder().tls_certs_only([])).unwrap();
+        let make = |_| Client::builder().tls_certs_only([]);
+        let lanes = Lanes::new(make, Speaks::Whatever).unwrap();
         let count = || lanes.made.read().unwrap().lanes.len();
         let burst: Vec<Taken> = (0..3 * CALLS_A_LANE).map(|_| lanes.take()).collect();
         assert_eq!(count(), 3);

@@ -157,28 +157,52 @@ impl HttpApi {
                 (None, _) => builder.tls_certs_only([]),
             }
         };
+        let speaks = match settings.base_url.is_tls() {
+            true => Speaks::Http2,
+            false => Speaks::Whatever,
+        };
         Ok(Self {
-            lanes: Arc::new(Lanes::new(make).map_err(HttpError::Client)?),
+            lanes: Arc::new(Lanes::new(make, speaks).map_err(HttpError::Client)?),
             base_url: settings.base_url.clone(),
             timeout: settings.timeout,
             tokens,
         })
     }
 
-    async fn send(&self, request: RequestBuilder, token: &Secret) -> Result<Reply, Fault> {
-        let sent_at = Instant::now();
-        let request = request.header(AUTHORIZATION, bearer(token));
-        let sent = tokio::time::timeout(self.timeout, request.send())
-            .await
-            .map_err(|_| Fault::timed_out(self.timeout))?;
+    /// By a client for as long as the call lasts. Whoever does not speak HTTP/2, as is taken for granted
+    /// at first, is called once more: nothing has reached it.
+    async fn call(&self, make: impl Fn(&Client) -> RequestBuilder) -> reqwest::Result<Response> {
+        let lane = self.lanes.take();
+        let sent = make(&lane).send().await;
         match &sent {
             Ok(response) if response.version() == Version::HTTP_2 => {
-                self.lanes.heard(Speaks::Http2)
+                self.lanes.heard(Speaks::Http2);
             }
-            // It may speak something else by now.
-            Err(error) if error.is_connect() => self.lanes.heard(Speaks::Whatever),
+            Err(error) if error.is_connect() => {
+                self.lanes.heard(Speaks::Whatever);
+                if lane.speaks == Speaks::Http2 && !error.is_timeout() {
+                    return make(&self.lanes.take()).send().await;
+                }
+            }
+            // It may speak something else, and not have said so.
+            Err(error) if lane.speaks == Speaks::Http2 && !error.is_timeout() => {
+                self.lanes.heard(Speaks::Whatever);
+            }
             _ => {}
         }
+        sent
+    }
+
+    async fn send(
+        &self,
+        make: impl Fn(&Client) -> RequestBuilder,
+        token: &Secret,
+    ) -> Result<Reply, Fault> {
+        let sent_at = Instant::now();
+        let make = |client: &Client| make(client).header(AUTHORIZATION, bearer(token));
+        let sent = tokio::time::timeout(self.timeout, self.call(make))
+            .await
+            .map_err(|_| Fault::timed_out(self.timeout))?;
         let mut response = sent?;
         let left = self.timeout.saturating_sub(sent_at.elapsed());
         let body = read_body(&mut response, left.min(LONGEST_BODY_READ)).await;
@@ -205,8 +229,7 @@ impl HttpApi {
     /// # Errors
     /// Why there was no answer.
     pub async fn greet(&self) -> Result<Greeting, String> {
-        let lane = self.lanes.take();
-        let sent = lane.get(self.base_url.itself()).send();
+        let sent = self.call(|client| client.get(self.base_url.itself()));
         let answer = match tokio::time::timeout(self.timeout, sent).await {
             Ok(answer) => answer.map_err(Fault::from),
             Err(_) => Err(Fault::timed_out(self.timeout)),
@@ -227,13 +250,15 @@ impl TriggerApi for HttpApi {
             Ok(current) => current,
             Err(error) => return answer::without_token(&error),
         };
-        let lane = self.lanes.take();
-        let call = lane
-            .post(self.base_url.trigger(&request.trigger_id))
-            .header(CONTENT_TYPE, "application/json")
-            .header(IDEMPOTENCY_KEY, request.idempotency_key.as_str())
-            // Shared: on its way through the client the body is cloned.
-            .body(Bytes::from_owner(Arc::<[u8]>::from(request.body.clone())));
+        // Shared: on its way through the client the body is cloned.
+        let body = Bytes::from_owner(Arc::<[u8]>::from(request.body.clone()));
+        let call = |client: &Client| {
+            client
+                .post(self.base_url.trigger(&request.trigger_id))
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .header(IDEMPOTENCY_KEY, request.idempotency_key.as_str())
+                .body(body.clone())
+        };
         let reply = self.send(call, &token).await;
         let mut answer = answer::of_trigger(reply, &Quote::hiding(&token, &request.body));
         if let Outcome::TokenRefused { newer_token } = &mut answer.outcome {
@@ -247,8 +272,7 @@ impl TriggerApi for HttpApi {
             Ok(token) => token,
             Err(error) => return TokenProbe::Refused(answer::token_detail(&error)),
         };
-        let lane = self.lanes.take();
-        let call = lane.get(self.base_url.run(trigger_id, NO_SUCH_RUN));
+        let call = |client: &Client| client.get(self.base_url.run(trigger_id, NO_SUCH_RUN));
         let reply = self.send(call, &token).await;
         answer::of_probe(reply, &Quote::hiding(&token, ""))
     }
@@ -258,8 +282,7 @@ impl TriggerApi for HttpApi {
             Ok(token) => token,
             Err(error) => return RunAnswer::Refused(answer::token_detail(&error)),
         };
-        let lane = self.lanes.take();
-        let call = lane.get(self.base_url.run(trigger_id, run_id));
+        let call = |client: &Client| client.get(self.base_url.run(trigger_id, run_id));
         let reply = self.send(call, &token).await;
         answer::of_run(reply, &Quote::hiding(&token, ""))
     }

@@ -40,11 +40,11 @@ impl Api {
     /// Serves while `calls` last, `together` of them at a time; how many connections they took.
     async fn serve<T>(
         &self,
-        protocol: &[u8],
+        protocols: &[&[u8]],
         together: usize,
         calls: impl Future<Output = T>,
     ) -> (T, usize) {
-        let config = server_config(self.ca.path(), &self.key, protocol);
+        let config = server_config(self.ca.path(), &self.key, protocols);
         let acceptor = TlsAcceptor::from(config);
         let connections = AtomicUsize::new(0);
         let barrier = Arc::new(Barrier::new(together));
@@ -106,22 +106,31 @@ async fn burst(api: &HttpApi, calls: usize) {
 }
 
 #[tokio::test]
-async fn calls_that_come_together_share_a_connection_once_one_was_answered() {
+async fn calls_that_come_together_share_a_connection() {
     let server = Api::new().await;
     let api = api(&server.settings());
-    let first = server.serve(HTTP_2, 1, burst(&api, 1)).await;
-    assert_eq!(first.1, 1);
     // Three lanes of 64, each with one connection.
-    let (_, connections) = server.serve(HTTP_2, 192, burst(&api, 192)).await;
+    let (_, connections) = server.serve(&[HTTP_2], 192, burst(&api, 192)).await;
     assert_eq!(connections, 3);
 }
 
 #[tokio::test]
-async fn an_api_that_speaks_http_1_again_is_lost_for_one_call_that_never_reached_it() {
+async fn an_api_that_speaks_http_1_is_called_once_more_and_then_known() {
     let server = Api::new().await;
     let api = api(&server.settings());
-    server.serve(HTTP_2, 1, burst(&api, 1)).await;
-    let (answer, _) = server.serve(b"http/1.1", 1, api.trigger(request())).await;
-    assert_failed(&answer, Reached::No);
-    server.serve(b"http/1.1", 1, burst(&api, 1)).await;
+    let calls = async {
+        burst(&api, 1).await;
+        burst(&api, 1).await;
+    };
+    let (_, connections) = server.serve(&[b"http/1.1"], 1, calls).await;
+    assert_eq!(connections, 2);
+}
+
+#[tokio::test]
+async fn an_api_that_says_nothing_of_what_it_speaks_is_lost_for_one_call() {
+    let server = Api::new().await;
+    let api = api(&server.settings());
+    let (answer, _) = server.serve(&[], 1, api.trigger(request())).await;
+    assert_failed(&answer, Reached::Unknown);
+    server.serve(&[], 1, burst(&api, 1)).await;
 }

@@ -25,11 +25,12 @@ pub(super) fn certificate(names: &[&str], last_year: i32) -> (tempfile::NamedTem
     (file, key.serialize_pem())
 }
 
-/// What a server needs to show this certificate and speak this protocol.
+/// What a server needs to show this certificate and speak these protocols; with none it does not say
+/// what it speaks.
 pub(super) fn server_config(
     certificate: &Path,
     key: &str,
-    protocol: &[u8],
+    protocols: &[&[u8]],
 ) -> Arc<rustls::ServerConfig> {
     let chain = vec![CertificateDer::from_pem_file(certificate).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
@@ -40,31 +41,37 @@ pub(super) fn server_config(
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("they belong together");
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
     Arc::new(config)
 }
 
-/// Serves one TLS connection with a 202 and tells what the client asked for.
+/// Serves one call with a 202 and tells what the client asked for: it comes for HTTP/2 first, and once
+/// more when that is not spoken here.
 fn serve(certificate: &Path, key: &str) -> (SocketAddr, std::thread::JoinHandle<String>) {
-    let config = server_config(certificate, key, b"http/1.1");
+    let config = server_config(certificate, key, &[b"http/1.1"]);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     let server = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("the client comes");
-        let connection = rustls::ServerConnection::new(config).expect("a good config");
-        let mut stream = rustls::StreamOwned::new(connection, stream);
-        let mut request = [0; 4096];
-        match stream.read(&mut request) {
-            Ok(len) => {
-                stream
-                    .write_all(response("202 Accepted", "").as_bytes())
-                    .expect("the client reads");
-                String::from_utf8_lossy(&request[..len]).into_owned()
-            }
-            Err(_) => String::new(),
-        }
+        let [_, request] = [(); 2].map(|()| serve_connection(&listener, config.clone()));
+        request
     });
     (address, server)
+}
+
+fn serve_connection(listener: &std::net::TcpListener, config: Arc<rustls::ServerConfig>) -> String {
+    let (stream, _) = listener.accept().expect("the client comes");
+    let connection = rustls::ServerConnection::new(config).expect("a good config");
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    let mut request = [0; 4096];
+    match stream.read(&mut request) {
+        Ok(len) => {
+            stream
+                .write_all(response("202 Accepted", "").as_bytes())
+                .expect("the client reads");
+            String::from_utf8_lossy(&request[..len]).into_owned()
+        }
+        Err(_) => String::new(),
+    }
 }
 
 async fn trigger_over_tls(served: (&Path, &str), trusted: &Path) -> (Answer, String) {
