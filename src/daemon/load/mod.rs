@@ -31,6 +31,8 @@ pub struct Catalog {
     folder: PathBuf,
     context: Context,
     files: BTreeMap<ScheduleId, Entry>,
+    /// Of few files: whoever is told of all problems goes through no others.
+    troubles: BTreeMap<ScheduleId, Trouble>,
     /// Of the files that are not there: what a look costs grows with what changed alone.
     missing: BTreeMap<ScheduleId, Boottime>,
     /// Which schedules read a file beside their own.
@@ -51,8 +53,12 @@ struct Entry {
     /// `None` while it is not there.
     seen: Option<Seen>,
     in_force: Option<Arc<Schedule>>,
+}
+
+/// What is wrong with a file as it is now.
+struct Trouble {
     problems: Vec<Problem>,
-    /// To draw the problems on; empty if there are none.
+    /// To draw them on; empty if it can't be read.
     text: String,
 }
 
@@ -88,6 +94,7 @@ impl Catalog {
             folder,
             context,
             files: BTreeMap::new(),
+            troubles: BTreeMap::new(),
             missing: BTreeMap::new(),
             inputs: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -149,7 +156,7 @@ impl Catalog {
         self.folder_problem
             .iter()
             .chain(self.misnamed.values())
-            .chain(self.files.values().flat_map(|entry| &entry.problems))
+            .chain(self.troubles.values().flat_map(|it| &it.problems))
     }
 
     /// Why the folder can't be read, if it can't.
@@ -160,7 +167,7 @@ impl Catalog {
     /// The text of a file as it was last read, to draw its problems on.
     pub fn text_of(&self, path: &Path) -> Option<&str> {
         match read::named(path) {
-            Named::Schedule(id) => self.files.get(&id).map(|entry| entry.text.as_str()),
+            Named::Schedule(id) => self.troubles.get(&id).map(|it| it.text.as_str()),
             Named::Ignored | Named::Invalid(_) => None,
         }
     }
@@ -324,6 +331,7 @@ impl Catalog {
     fn take(&mut self, id: ScheduleId, read: ReadFile, report: &mut Report) {
         let ReadFile {
             mut entry,
+            trouble,
             source,
             remembered,
         } = read;
@@ -335,7 +343,15 @@ impl Catalog {
         };
         self.remembered.remove(&id);
         let in_force_before = before.and_then(|entry| entry.in_force).or(remembered);
-        report.problems.extend(entry.problems.iter().cloned());
+        match trouble {
+            Some(trouble) => {
+                report.problems.extend(trouble.problems.iter().cloned());
+                self.troubles.insert(id.clone(), trouble);
+            }
+            None => {
+                self.troubles.remove(&id);
+            }
+        }
         match (&entry.in_force, source) {
             (Some(schedule), Some(source)) if Some(schedule) != in_force_before.as_ref() => {
                 report.loaded.changes.push(Change::Put(schedule.clone()));
@@ -379,8 +395,6 @@ impl Catalog {
                 is_link: false,
                 seen: None,
                 in_force: self.resolve(&id, &source, now),
-                problems: Vec::new(),
-                text: String::new(),
             };
             self.files.insert(id, entry);
         }
@@ -403,29 +417,22 @@ impl Catalog {
 
     /// Reads one file, and what was in force before if only the ledger knows that.
     fn read(&self, id: &ScheduleId, path: &Path, now: Moment) -> ReadFile {
-        let (entry, source) = self.read_new(id, path, now);
-        let remembered = match self.remembered.get(id) {
+        let mut read = self.read_new(id, path, now);
+        read.remembered = match self.remembered.get(id) {
             // The same text is resolved once only.
-            Some(before) if source.as_ref() == Some(before) => entry.in_force.clone(),
+            Some(before) if read.source.as_ref() == Some(before) => read.entry.in_force.clone(),
             Some(before) => self.resolve(id, before, now),
             None => None,
         };
-        ReadFile {
-            entry,
-            source,
-            remembered,
-        }
+        read
     }
 
-    /// `None` beside it if it can't be put into force.
-    fn read_new(&self, id: &ScheduleId, path: &Path, now: Moment) -> (Entry, Option<Source>) {
+    fn read_new(&self, id: &ScheduleId, path: &Path, now: Moment) -> ReadFile {
         let fingerprint = Fingerprint::at(path);
         let mut entry = Entry {
             is_link: path.is_symlink(),
             seen: fingerprint.map(|file| Seen { file, input: None }),
             in_force: None,
-            problems: Vec::new(),
-            text: String::new(),
         };
         let text = match read::text(path) {
             Ok((text, file)) => {
@@ -435,8 +442,15 @@ impl Catalog {
             Err(reason) => {
                 let problem = Problem::error(path, reason)
                     .help("put a readable schedule file in its place, or delete it");
-                entry.problems.push(problem);
-                return (entry, None);
+                return ReadFile {
+                    entry,
+                    trouble: Some(Trouble {
+                        problems: vec![problem],
+                        text: String::new(),
+                    }),
+                    source: None,
+                    remembered: None,
+                };
             }
         };
         let parsed = Parsed::new(path, &text, &self.context);
@@ -453,12 +467,13 @@ impl Catalog {
         };
         let (schedule, problems) = parsed.resolve(id, input, &self.context, now.wall);
         entry.in_force = schedule.map(Arc::new);
-        entry.problems = problems;
-        if !entry.problems.is_empty() {
-            entry.text = text;
+        let good = entry.in_force.is_some() && !has_errors(&problems);
+        ReadFile {
+            entry,
+            trouble: (!problems.is_empty()).then_some(Trouble { problems, text }),
+            source: good.then_some(source),
+            remembered: None,
         }
-        let good = entry.in_force.is_some() && !has_errors(&entry.problems);
-        (entry, good.then_some(source))
     }
 
     fn read_input(&self, name: &str) -> (PathBuf, Option<Fingerprint>, Result<String, String>) {
@@ -496,6 +511,7 @@ impl Catalog {
             let before = self.files.remove(&id);
             self.index_input(&id, before.as_ref(), None);
             self.links.remove(&path);
+            self.troubles.remove(&id);
             report.loaded.changes.push(Change::Remove(id.clone()));
             report.removed.push(id);
         }
@@ -505,6 +521,8 @@ impl Catalog {
 /// What was read of one file.
 struct ReadFile {
     entry: Entry,
+    /// `None` if nothing is wrong.
+    trouble: Option<Trouble>,
     /// `None` if it can't be put into force.
     source: Option<Source>,
     /// What the ledger says was in force before.
