@@ -2,7 +2,7 @@
 //! call arrived and under which key, answers after a while, and counts connections.
 
 use std::convert::Infallible;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,11 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) struct Sink {
@@ -41,10 +42,11 @@ const ANSWER: &[u8] = br#"{"conversation_url":"https://chatgpt.com/c/6f1a5a3e-00
 
 impl Sink {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let (plain, tls) = (
-            TcpListener::bind("127.0.0.1:0")?,
-            TcpListener::bind("127.0.0.1:0")?,
-        );
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (plain, tls) =
+            runtime.block_on(async { std::io::Result::Ok((listen()?, listen()?)) })?;
         let authority = tempfile::NamedTempFile::new()?;
         let acceptor = acceptor(authority.path())?;
         let sink = Self {
@@ -57,15 +59,9 @@ impl Sink {
         std::thread::Builder::new()
             .name("sink".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                let both = async {
-                    let plain = serve(plain, None, taken.clone());
-                    let tls = serve(tls, Some(acceptor), taken.clone());
-                    tokio::try_join!(plain, tls)
-                };
-                runtime.and_then(|runtime| runtime.block_on(both))
+                let plain = serve(plain, None, taken.clone());
+                let tls = serve(tls, Some(acceptor), taken.clone());
+                runtime.block_on(async { tokio::try_join!(plain, tls) })
             })?;
         Ok(sink)
     }
@@ -88,6 +84,13 @@ impl Sink {
     pub(crate) fn connections(&self) -> usize {
         self.taken.connections.load(Ordering::Relaxed)
     }
+}
+
+/// A thousand may connect at once: one that found the queue full would come back after a second.
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    socket.listen(4096)
 }
 
 fn acceptor(authority: &Path) -> anyhow::Result<TlsAcceptor> {
@@ -113,8 +116,6 @@ async fn serve(
     tls: Option<TlsAcceptor>,
     taken: Arc<Taken>,
 ) -> std::io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -161,17 +162,14 @@ async fn answer(
     taken: Arc<Taken>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let at = Timestamp::now();
-    let key = request
-        .headers()
-        .get("idempotency-key")
-        .and_then(|key| key.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    taken
-        .arrivals
-        .lock()
-        .expect("no holder panics")
-        .push(Arrival { at, key });
+    // The others ask how far a run is.
+    if request.method() == Method::POST {
+        let key = request.headers().get("idempotency-key");
+        let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default();
+        let key = key.to_owned();
+        let mut arrivals = taken.arrivals.lock().expect("no holder panics");
+        arrivals.push(Arrival { at, key });
+    }
     let _ = request.into_body().collect().await;
     match taken.delay_ms.load(Ordering::Relaxed) {
         0 => {}
