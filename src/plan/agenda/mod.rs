@@ -352,7 +352,7 @@ impl Agenda {
 
     /// Does what is due at `now`. Where much is due at once only a part is done, and
     /// [`Agenda::next_wake`] says so by an instant that has passed. While no slot is free, what is
-    /// due waits for one, but not for longer than [`PATIENCE`].
+    /// due waits for one, but for no more than a second.
     pub fn due(&mut self, now: Moment) -> Vec<Action> {
         self.observe_clock(now);
         if self.hold.is_none() {
