@@ -34,7 +34,6 @@ struct Made {
 
 struct Lane {
     client: Client,
-    speaks: Speaks,
     calls: Arc<AtomicUsize>,
 }
 
@@ -52,7 +51,7 @@ impl Lanes {
         make: impl Fn(Speaks) -> ClientBuilder + Send + Sync + 'static,
         speaks: Speaks,
     ) -> reqwest::Result<Self> {
-        let first = Lane::idle(make(speaks).build()?, speaks);
+        let first = Lane::idle(make(speaks).build()?);
         Ok(Self {
             make: Box::new(make),
             made: RwLock::new(Made {
@@ -65,16 +64,16 @@ impl Lanes {
     /// The first client with room, so that few connections are in use while there is little to do.
     pub(super) fn take(&self) -> Taken {
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = made.lanes.iter().find_map(Lane::with_room) {
+        let with_room = |lane: &Lane| lane.with_room(made.speaks);
+        if let Some(lane) = made.lanes.iter().find_map(with_room) {
             return lane;
         }
         drop(made);
         let mut made = self.made.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = self.client(made.speaks) {
-            let lane = Lane::idle(client, made.speaks);
-            made.lanes.push(lane);
+            made.lanes.push(Lane::idle(client));
         }
-        made.lanes[made.lanes.len() - 1].shared()
+        made.lanes[made.lanes.len() - 1].shared(made.speaks)
     }
 
     /// From now on clients are made for what the API was heard to speak. Calls under way go on as they
@@ -86,7 +85,7 @@ impl Lanes {
         if is_news && let Some(client) = self.client(speaks) {
             *self.made.write().unwrap_or_else(PoisonError::into_inner) = Made {
                 speaks,
-                lanes: vec![Lane::idle(client, speaks)],
+                lanes: vec![Lane::idle(client)],
             };
         }
     }
@@ -101,31 +100,30 @@ impl Lanes {
 }
 
 impl Lane {
-    fn idle(client: Client, speaks: Speaks) -> Self {
+    fn idle(client: Client) -> Self {
         Self {
             client,
-            speaks,
             calls: Arc::new(AtomicUsize::new(0)),
         }
     }
 
-    fn with_room(&self) -> Option<Taken> {
+    fn with_room(&self, speaks: Speaks) -> Option<Taken> {
         let one_more = |calls| (calls < CALLS_A_LANE).then_some(calls + 1);
         self.calls
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .ok()?;
-        Some(self.counted())
+        Some(self.counted(speaks))
     }
 
-    fn shared(&self) -> Taken {
+    fn shared(&self, speaks: Speaks) -> Taken {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.counted()
+        self.counted(speaks)
     }
 
-    fn counted(&self) -> Taken {
+    fn counted(&self, speaks: Speaks) -> Taken {
         Taken {
             client: self.client.clone(),
-            speaks: self.speaks,
+            speaks,
             calls: self.calls.clone(),
         }
     }
