@@ -369,6 +369,9 @@ impl Agenda {
                 self.run_looks(now);
                 self.look_at_slots(now);
             }
+            if self.has_backlog(now) {
+                self.slots.ask(now.boot);
+            }
             if !self.actions.is_empty() {
                 self.record_settled(now);
             }

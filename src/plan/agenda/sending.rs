@@ -137,13 +137,10 @@ impl Agenda {
         }
     }
 
-    /// Something may have waited for long enough to get a slot of its own.
+    /// What waits may have waited for long enough to get slots of its own.
     pub(super) fn look_at_slots(&mut self, now: Moment) {
         if self.slots.look(now.boot) {
             self.fill_slots(now);
-        }
-        if self.has_backlog(now) {
-            self.slots.ask(now.boot);
         }
     }
 

@@ -202,6 +202,13 @@ impl World {
         [wake.wall, boot].into_iter().flatten().min()
     }
 
+    /// As the engine has it: a call is over, and what it brought is heard of later.
+    fn call_ends(&mut self) {
+        let actions = self.agenda.call_ended(self.now);
+        self.act(actions);
+        self.due();
+    }
+
     fn due(&mut self) {
         let actions = self.agenda.due(self.now);
         self.act(actions);
@@ -395,20 +402,24 @@ fn remembered(name: &str, settled_until: &str) -> Remembered {
     }
 }
 
-#[test]
-fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
+/// So many schedules, due in ten seconds; the API keeps its answers.
+fn crowd(size: usize) -> World {
     let mut world = World::at("2026-11-23T08:59:50Z");
     world.holds_answers = true;
-    for n in 0..65 {
+    for n in 0..size {
         world.put(schedule(&format!("s{n}"), "0 9 * * *"));
     }
+    world
+}
+
+#[test]
+fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
+    let mut world = crowd(65);
     world.live_until("2026-11-23T09:00:00Z");
     assert_eq!(world.held.len(), 64);
     assert!(world.agenda.has_backlog(world.now));
     let first = world.held.remove(0);
-    let mut actions = world.agenda.call_ended(world.now);
-    actions.extend(world.agenda.due(world.now));
-    world.act(actions);
+    world.call_ends();
     assert_eq!((world.held.len(), world.ended.len()), (64, 0));
     assert!(!world.agenda.has_backlog(world.now));
     let accepted = answer(Outcome::Accepted(Acceptance::default()));
@@ -423,16 +434,10 @@ fn in_a_burst_the_next_call_comes_before_what_the_last_one_brought() {
 
 #[test]
 fn what_is_due_becomes_a_delivery_with_its_slot_or_after_a_second() {
-    let mut world = World::at("2026-11-23T08:59:50Z");
-    world.holds_answers = true;
-    for n in 0..102 {
-        world.put(schedule(&format!("s{n}"), "0 9 * * *"));
-    }
+    let mut world = crowd(102);
     world.live_until("2026-11-23T09:00:00.500Z");
     assert_eq!(world.agenda.open_deliveries(), 100);
-    let mut actions = world.agenda.call_ended(world.now);
-    actions.extend(world.agenda.due(world.now));
-    world.act(actions);
+    world.call_ends();
     assert_eq!(
         (world.held.len(), world.agenda.open_deliveries()),
         (101, 101)
@@ -441,6 +446,21 @@ fn what_is_due_becomes_a_delivery_with_its_slot_or_after_a_second() {
     assert_eq!(world.agenda.open_deliveries(), 101);
     world.live_until("2026-11-23T09:00:01Z");
     assert_eq!(world.agenda.open_deliveries(), 102);
+}
+
+#[test]
+fn a_slow_api_gets_more_calls_wherever_a_part_of_what_is_due_ends() {
+    let mut world = crowd(70);
+    // Before the others, and without a slot: with those that get one they make up one part.
+    for n in 0..BATCH - 64 {
+        let mut jittered = schedule(&format!("a{n}"), "0 9 * * *");
+        jittered.jitter = Duration::from_secs(3600);
+        world.put(jittered);
+    }
+    world.live_until("2026-11-23T09:00:00Z");
+    assert_eq!(world.held.len(), 64);
+    world.live_until("2026-11-23T09:00:00.100Z");
+    assert_eq!(world.held.len(), 70);
 }
 
 #[test]
