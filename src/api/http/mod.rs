@@ -1,4 +1,5 @@
-//! The HTTP client: the only place that knows status codes, headers and time-outs. It decides nothing, and calls once.
+//! The HTTP client: the only place that knows status codes, headers and time-outs. It decides nothing, and an attempt
+//! reaches the API once at most.
 
 mod answer;
 mod fault;
@@ -185,9 +186,7 @@ impl HttpApi {
                 }
             }
             // It may speak something else, and not have said so.
-            Err(error) if lane.speaks == Speaks::Http2 && !error.is_timeout() => {
-                self.lanes.heard(Speaks::Whatever);
-            }
+            Err(_) if lane.speaks == Speaks::Http2 => self.lanes.heard(Speaks::Whatever),
             _ => {}
         }
         sent
@@ -202,7 +201,11 @@ impl HttpApi {
         let make = |client: &Client| make(client).header(AUTHORIZATION, bearer(token));
         let sent = tokio::time::timeout(self.timeout, self.call(make))
             .await
-            .map_err(|_| Fault::timed_out(self.timeout))?;
+            .map_err(|_| {
+                // Silence is also how it may take what it does not speak.
+                self.lanes.heard(Speaks::Whatever);
+                Fault::timed_out(self.timeout)
+            })?;
         let mut response = sent?;
         let left = self.timeout.saturating_sub(sent_at.elapsed());
         let body = read_body(&mut response, left.min(LONGEST_BODY_READ)).await;

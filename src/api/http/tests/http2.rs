@@ -134,3 +134,24 @@ async fn an_api_that_says_nothing_of_what_it_speaks_is_lost_for_one_call() {
     assert_failed(&answer, Reached::Unknown);
     server.serve(&[], 1, burst(&api, 1)).await;
 }
+
+#[tokio::test]
+async fn an_api_that_is_silent_about_what_it_does_not_speak_is_known_after_one_call() {
+    let server = Api::new().await;
+    let api = api(&HttpSettings {
+        timeout: Duration::from_millis(500),
+        ..server.settings()
+    });
+    let silent = async {
+        let (stream, _) = server.listener.accept().await.expect("a client comes");
+        let config = server_config(server.ca.path(), &server.key, &[]);
+        let _open = TlsAcceptor::from(config).accept(stream).await;
+        std::future::pending().await
+    };
+    let answer = tokio::select! {
+        answer = api.trigger(request()) => answer,
+        () = silent => unreachable!("it says nothing for ever"),
+    };
+    assert_failed(&answer, Reached::Unknown);
+    server.serve(&[], 1, burst(&api, 1)).await;
+}
