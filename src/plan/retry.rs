@@ -83,7 +83,7 @@ fn asked_or_backoff(
         }
         None => return backoff(policy, key, attempt),
     };
-    delay.clamp(policy.first_delay, LONGEST_ASKED)
+    delay.min(LONGEST_ASKED).max(policy.first_delay)
 }
 
 /// `first_delay`, doubled after each attempt, a quarter more or less of it by the key so that
@@ -172,6 +172,19 @@ mod tests {
         check_wait(9, 0, failed(Some(in_the_past)), 2.0..=2.0);
         check_wait(1, 0, Outcome::RateLimited(Some(in_a_minute)), 60.0..=60.0);
         check_wait(1, 0, Outcome::RateLimited(None), 2.0..=2.5);
+    }
+
+    #[test]
+    fn a_first_delay_longer_than_a_delivery_lives_is_kept() {
+        let two_days = Duration::from_secs(48 * 3600);
+        let never_again = Retry {
+            first_delay: two_days,
+            max_delay: two_days,
+            ..POLICY
+        };
+        let in_a_minute = RetryAfter::Delay(Duration::from_secs(60));
+        let decision = after(never_again, &key(), 1, 0, &failed(Some(in_a_minute)), now());
+        assert_eq!(decision, Decision::RetryAt(now().boot + two_days));
     }
 
     #[test]
