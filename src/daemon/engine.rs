@@ -619,7 +619,9 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
 
     /// Has these written, after all that was stated before.
     fn record(&mut self, facts: Vec<Fact>) {
-        self.unrecorded_since = None;
+        if self.acceptances.is_empty() {
+            self.unrecorded_since = None;
+        }
         self.unrecorded.extend(facts);
         if !self.unrecorded.is_empty() {
             self.world
@@ -636,14 +638,9 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
         if self.agenda.has_backlog(now) && !self.unrecorded_since.is_some_and(has_waited) {
             return false;
         }
-        let since = self.unrecorded_since;
         self.hear_acceptances(BATCH);
         self.record(Vec::new());
-        let more_waits = !self.acceptances.is_empty();
-        if more_waits {
-            self.unrecorded_since = since;
-        }
-        more_waits
+        !self.acceptances.is_empty()
     }
 
     fn hear_acceptances(&mut self, at_most: usize) {
