@@ -295,7 +295,6 @@ impl Memory<'_> {
                 Ok(AcceptedDelivery {
                     schedule: row.get::<Text<_>>("schedule")?.0,
                     trigger_id: row.get::<Text<_>>("trigger_id")?.0,
-                    idempotency_key: rows::key(row)?,
                     opened_at: row.get::<At>("opened_at")?.0,
                 })
             },
@@ -318,7 +317,7 @@ impl Memory<'_> {
 
 /// From the newest back to the first that is older, so that it costs no more than what it gives.
 const ACCEPTED_SINCE: &str = "
-    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    SELECT schedule, trigger_id, opened_at FROM deliveries
     WHERE verdict = 'accepted' AND position > coalesce(
         (SELECT position FROM deliveries WHERE position IS NOT NULL AND ended_at < ?1
          ORDER BY position DESC LIMIT 1), 0)
@@ -327,11 +326,11 @@ const ACCEPTED_SINCE: &str = "
 /// Of a few schedules it is found by their own rows: by those that are scheduled lately, and by those
 /// that were opened two days late or later, which have an index of their own.
 const ACCEPTED_OF_THEM_SINCE: &str = "
-    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    SELECT schedule, trigger_id, opened_at FROM deliveries
     WHERE verdict = 'accepted' AND schedule = ANY(?2) AND opened_at > ?1
         AND scheduled_at > ?1 - 172800000000000 AND opened_at <= scheduled_at + 172800000000000
     UNION ALL
-    SELECT schedule, trigger_id, idempotency_key, opened_at FROM deliveries
+    SELECT schedule, trigger_id, opened_at FROM deliveries
     WHERE verdict = 'accepted' AND schedule = ANY(?2) AND opened_at > ?1
         AND opened_at > scheduled_at + 172800000000000";
 

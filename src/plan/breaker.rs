@@ -117,6 +117,10 @@ impl Gates {
             .find(|gate| self.shut.contains_key(gate))
     }
 
+    pub fn is_shut(&self, gate: &Gate) -> bool {
+        self.shut.contains_key(gate)
+    }
+
     pub fn wait(&mut self, gate: &Gate, delivery: Waiting) {
         if let Some(shut) = self.shut.get_mut(gate) {
             shut.waiting.insert(delivery);

@@ -1,47 +1,78 @@
 //! How many deliveries a schedule may open in a clock hour and a day of its zone (SEMANTICS.md 22).
 //! It knows when deliveries opened, and nothing else of them.
 
-use std::collections::BTreeMap;
-
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::plan::occurrence::IdempotencyKey;
 use crate::schedule::Limits;
 
 /// The openings of one schedule that still count: of deliveries that are open or accepted, in the
-/// longest day that a zone can have.
+/// longest day that a zone can have. They are counted by quarters of an hour, at which clock hours begin
+/// in all zones.
 #[derive(Debug, Default)]
 pub struct Openings {
-    opened_at: BTreeMap<IdempotencyKey, Timestamp>,
+    /// Oldest first.
+    quarters: Vec<Quarter>,
+}
+
+#[derive(Debug)]
+struct Quarter {
+    begins: Timestamp,
+    count: u32,
 }
 
 /// A day on which the clock goes back has more hours than 24.
 pub const LONGEST_DAY: SignedDuration = SignedDuration::from_hours(27);
 
 impl Openings {
-    pub fn add(&mut self, key: IdempotencyKey, opened_at: Timestamp) {
-        self.opened_at
-            .retain(|_, before| opened_at.duration_since(*before) <= LONGEST_DAY);
-        self.opened_at.insert(key, opened_at);
+    pub fn add(&mut self, opened_at: Timestamp) {
+        self.quarters
+            .retain(|it| opened_at.duration_since(it.begins) <= LONGEST_DAY);
+        match self.find(opened_at) {
+            Ok(at) => self.quarters[at].count += 1,
+            Err(at) => self.quarters.insert(
+                at,
+                Quarter {
+                    begins: quarter_of(opened_at),
+                    count: 1,
+                },
+            ),
+        }
     }
 
-    /// The delivery ended without acceptance: it does not count any more.
-    pub fn remove(&mut self, key: &IdempotencyKey) {
-        self.opened_at.remove(key);
+    /// What opened then ended without acceptance: it does not count any more.
+    pub fn remove(&mut self, opened_at: Timestamp) {
+        if let Ok(at) = self.find(opened_at) {
+            let count = &mut self.quarters[at].count;
+            *count = count.saturating_sub(1);
+        }
     }
 
-    /// Whether one more may open now.
-    pub fn allow(&self, limits: Limits, zone: &TimeZone, now: Timestamp) -> bool {
-        let local = zone.to_datetime(now);
+    fn find(&self, opened_at: Timestamp) -> Result<usize, usize> {
+        let begins = quarter_of(opened_at);
+        self.quarters.binary_search_by_key(&begins, |it| it.begins)
+    }
+
+    /// Whether one more may open then.
+    pub fn allow(&self, limits: Limits, zone: &TimeZone, opens_at: Timestamp) -> bool {
+        let local = zone.to_datetime(opens_at);
         let same_day = |at: Timestamp| zone.to_datetime(at).date() == local.date();
         let same_hour = |at: Timestamp| same_day(at) && zone.to_datetime(at).hour() == local.hour();
         let below = |limit: Option<u32>, counts: &dyn Fn(Timestamp) -> bool| {
-            let opened = || self.opened_at.values().filter(|at| counts(**at)).count();
-            limit.is_none_or(|limit| opened() < limit as usize)
+            let opened = || {
+                let quarters = self.quarters.iter().filter(|it| counts(it.begins));
+                quarters.map(|it| it.count).sum::<u32>()
+            };
+            limit.is_none_or(|limit| opened() < limit)
         };
         below(limits.per_day, &same_day) && below(limits.per_hour, &same_hour)
     }
+}
+
+fn quarter_of(at: Timestamp) -> Timestamp {
+    const QUARTER: i64 = 15 * 60;
+    let second = at.as_second().div_euclid(QUARTER) * QUARTER;
+    Timestamp::from_second(second).unwrap_or(Timestamp::MIN)
 }
 
 impl Limits {
@@ -53,10 +84,6 @@ impl Limits {
             per_day: lower(self.per_day, other.per_day),
             per_hour: lower(self.per_hour, other.per_hour),
         }
-    }
-
-    pub fn is_any(&self) -> bool {
-        self.per_day.is_some() || self.per_hour.is_some()
     }
 }
 
@@ -70,8 +97,8 @@ mod tests {
 
     fn openings(at_these: &[&str]) -> Openings {
         let mut openings = Openings::default();
-        for (n, text) in at_these.iter().enumerate() {
-            openings.add(IdempotencyKey::recorded(&format!("key-{n}")), at(text));
+        for text in at_these {
+            openings.add(at(text));
         }
         openings
     }
@@ -109,7 +136,7 @@ mod tests {
         };
         let now = at("2026-11-23T08:20:00Z");
         assert!(!openings.allow(limits, &TimeZone::UTC, now));
-        openings.remove(&IdempotencyKey::recorded("key-0"));
+        openings.remove(at("2026-11-23T08:10:00Z"));
         assert!(openings.allow(limits, &TimeZone::UTC, now));
     }
 
@@ -119,6 +146,6 @@ mod tests {
             .map(|hour| (at("2026-11-20T00:00:00Z") + SignedDuration::from_hours(hour)).to_string())
             .collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(openings(&many).opened_at.len(), 28);
+        assert_eq!(openings(&many).quarters.len(), 28);
     }
 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use crate::api::wire::RunStatus;
 use crate::plan::delivery::Delivery;
-use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::pause::Pauses;
 use crate::plan::run::Run;
 use crate::plan::window::Span;
@@ -55,7 +54,6 @@ pub struct RememberedSchedule {
 pub struct AcceptedDelivery {
     pub schedule: ScheduleId,
     pub trigger_id: TriggerId,
-    pub idempotency_key: IdempotencyKey,
     pub opened_at: Timestamp,
 }
 

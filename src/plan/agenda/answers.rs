@@ -1,6 +1,7 @@
 //! What the answer to an attempt changes: its delivery, and the gates of its token and trigger.
 //! How a delivery comes to its attempt is `sending`'s concern.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::deliveries::{Open, State};
 use super::{Action, Agenda, AtBoot, Notice};
 use crate::api::token::TokenId;
 use crate::clock::{Boottime, Moment};
-use crate::plan::breaker::Gate;
+use crate::plan::breaker::{Gate, Waiting};
 use crate::plan::delivery::{Verdict, later};
 use crate::plan::fact::{Attempt, Fact, Next};
 use crate::plan::occurrence::IdempotencyKey;
@@ -51,8 +52,10 @@ impl Agenda {
         answer: Answer,
         now: Moment,
     ) -> Vec<Action> {
-        self.learn(key, &answer, now);
+        let released = self.learn(key, &answer, now);
         self.judge(key, sent_at, latency, answer, now);
+        // A 429 has paused their token by now.
+        self.release(released, now);
         std::mem::take(&mut self.actions)
     }
 
@@ -60,7 +63,7 @@ impl Agenda {
     pub fn probed(&mut self, token: TokenId, works: Option<bool>, now: Moment) -> Vec<Action> {
         let gate = Gate::Token(token);
         match works {
-            Some(true) => self.mend(&gate, now),
+            Some(true) => self.open_gate(&gate, now),
             Some(false) | None => self.gates.probe_failed(&gate, now),
         }
         std::mem::take(&mut self.actions)
@@ -68,14 +71,21 @@ impl Agenda {
 
     /// The source of the token holds a new value: what waits for it may try again.
     pub fn token_changed(&mut self, token: TokenId, now: Moment) -> Vec<Action> {
-        self.mend(&Gate::Token(token), now);
+        self.open_gate(&Gate::Token(token), now);
         std::mem::take(&mut self.actions)
     }
 
-    /// What the answer says of the token and the trigger, whatever becomes of the delivery.
-    pub(super) fn learn(&mut self, key: &IdempotencyKey, answer: &Answer, now: Moment) {
+    /// What the answer says of the token and the trigger, whatever becomes of the delivery. Gives those
+    /// that waited for one of them to work.
+    pub(super) fn learn(
+        &mut self,
+        key: &IdempotencyKey,
+        answer: &Answer,
+        now: Moment,
+    ) -> BTreeSet<Waiting> {
+        let mut released = BTreeSet::new();
         let Some(open) = self.open.get(key) else {
-            return;
+            return released;
         };
         let [token, trigger] = Gate::of(&open.delivery.target);
         let (token_works, trigger_works) = match answer.outcome {
@@ -86,14 +96,15 @@ impl Agenda {
             }
         };
         if token_works {
-            self.mend(&token, now);
+            released.append(&mut self.mend(&token));
         }
         if trigger_works {
-            self.mend(&trigger, now);
+            released.append(&mut self.mend(&trigger));
         } else {
             // A refusal that breaks it down anew finds it so, and counts nothing twice.
             self.gates.probe_failed(&trigger, now);
         }
+        released
     }
 
     /// Decides what becomes of the delivery after an answer.
@@ -175,6 +186,10 @@ impl Agenda {
             Decision::TriggerBroken => {
                 self.break_down(trigger.clone(), &attempt.answer, now);
                 self.hold(key, trigger);
+                // The file may have been corrected while the call was out. By hand alone no file counts.
+                if self.by_hand.is_none() {
+                    self.give_up_left_triggers(now);
+                }
             }
             Decision::PauseToken { until } => {
                 if self.gates.pause(token.clone(), until) {
@@ -217,14 +232,21 @@ impl Agenda {
         }
     }
 
-    pub(super) fn mend(&mut self, gate: &Gate, now: Moment) {
-        if let Some(waiting) = self.gates.mend(gate) {
-            self.say(Notice::BreakerClosed {
-                gate: gate.clone(),
-                waiting: waiting.len(),
-            });
-            self.release(waiting, now);
-        }
+    pub(super) fn open_gate(&mut self, gate: &Gate, now: Moment) {
+        let released = self.mend(gate);
+        self.release(released, now);
+    }
+
+    /// The gate is broken no more. Gives those that waited for that.
+    fn mend(&mut self, gate: &Gate) -> BTreeSet<Waiting> {
+        let Some(waiting) = self.gates.mend(gate) else {
+            return BTreeSet::new();
+        };
+        self.say(Notice::BreakerClosed {
+            gate: gate.clone(),
+            waiting: waiting.len(),
+        });
+        waiting
     }
 }
 

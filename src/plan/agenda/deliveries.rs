@@ -209,8 +209,7 @@ impl Agenda {
         let open = self.open.get(&delivery.idempotency_key);
         if open.is_some_and(|open| Arc::ptr_eq(&open.delivery, delivery)) {
             self.forget(&delivery.idempotency_key);
-            self.counts
-                .remove(&delivery.target.trigger_id, delivery.opened_at);
+            self.uncount(delivery);
             self.coverage(&delivery.occurrence.schedule, |coverage| {
                 coverage.withdraw(delivery.window);
             });
@@ -283,9 +282,8 @@ impl Agenda {
         self.boot.set(open.deadline, AtBoot::Deadline(key.clone()));
         let agent = &open.delivery.target.trigger_id;
         self.counts.add(agent, open.delivery.opened_at);
-        if let Some(openings) = self.openings.get_mut(&schedule) {
-            openings.add(key.clone(), open.delivery.opened_at);
-        }
+        let openings = self.openings.entry(schedule.clone()).or_default();
+        openings.add(open.delivery.opened_at);
         self.open_by_schedule.insert(schedule, open.waiting());
         self.open.insert(key.clone(), open);
         self.expect_acceptance(&key, now);
@@ -428,13 +426,7 @@ impl Agenda {
         };
         let delivery = open.delivery;
         if verdict != Verdict::Accepted {
-            self.counts
-                .remove(&delivery.target.trigger_id, delivery.opened_at);
-        }
-        if verdict != Verdict::Accepted
-            && let Some(openings) = self.openings.get_mut(&delivery.occurrence.schedule)
-        {
-            openings.remove(key);
+            self.uncount(&delivery);
         }
         let covered_until = match delivery.occurrence.origin {
             Origin::Manual => None,
@@ -493,6 +485,15 @@ impl Agenda {
     pub(super) fn of_schedule(&self, id: &ScheduleId) -> Vec<IdempotencyKey> {
         let deliveries = self.open_by_schedule.of(id).iter();
         deliveries.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Limits count the delivery no more.
+    fn uncount(&mut self, delivery: &Delivery) {
+        let opened_at = delivery.opened_at;
+        self.counts.remove(&delivery.target.trigger_id, opened_at);
+        if let Some(openings) = self.openings.get_mut(&delivery.occurrence.schedule) {
+            openings.remove(opened_at);
+        }
     }
 
     /// Removes every trace of an open delivery from the agenda.

@@ -208,6 +208,19 @@ struct Known {
     delivered: BTreeSet<Timestamp>,
 }
 
+impl Known {
+    /// Up to where its occurrences have been dealt with. A kill leaves what was skipped in front of what
+    /// another schedule still had to do.
+    fn place(&self) -> Timestamp {
+        let newest_missed = self.coverage.newest_missed();
+        let all = [self.left_off_at, self.began_at];
+        all.into_iter()
+            .chain(newest_missed)
+            .max()
+            .unwrap_or(self.began_at)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum AtWall {
     /// An occurrence is to be opened or written ahead.
@@ -300,13 +313,9 @@ impl Agenda {
                 self.counts.add(&it.trigger_id, it.opened_at);
             }
             let openings = self.openings.entry(it.schedule).or_default();
-            openings.add(it.idempotency_key, it.opened_at);
+            openings.add(it.opened_at);
         }
         for open in remembered.open {
-            let delivery = &open.delivery;
-            let schedule = delivery.occurrence.schedule.clone();
-            let openings = self.openings.entry(schedule).or_default();
-            openings.add(delivery.idempotency_key.clone(), delivery.opened_at);
             self.take_over(open, left_off_at, now);
         }
     }

@@ -75,16 +75,11 @@ impl Agenda {
         }
         let from_now_on = self.latest_seen(now);
         let place = match self.known.get(&id) {
-            Some(known) if known.in_force && !was_in_force => known.left_off_at.max(known.began_at),
+            Some(known) if known.in_force && !was_in_force => known.place(),
             _ => from_now_on,
         };
         if schedule.enabled && !self.is_in_force(&id) {
             self.begin(&schedule, from_now_on);
-        }
-        if schedule.policies.limits.is_any() {
-            self.openings.entry(id.clone()).or_default();
-        } else {
-            self.openings.remove(&id);
         }
         self.clear_wake(&id);
         self.entries.insert(
@@ -410,7 +405,11 @@ impl Agenda {
             }
             return;
         }
-        if !self.is_allowed(&schedule, now) {
+        let opens_at = match opened {
+            Opened::WhenDue => jitter::due_at(&schedule, &self.namespace, slot),
+            Opened::At(at) => at,
+        };
+        if !self.is_allowed(&schedule, opens_at) {
             self.withdraw_prepared(id);
             return self.skip(id, Stretch::of(Skip::Limit, slot), now);
         }
@@ -438,10 +437,10 @@ impl Agenda {
         }
     }
 
-    /// Whether the limits of the schedule, its agent and the daemon let one more delivery open now.
-    fn is_allowed(&mut self, schedule: &Schedule, now: Moment) -> bool {
-        let is_allowed = self.allows_itself(schedule, now);
-        let reached = self.counts.reached(&schedule.target.trigger_id, now.wall);
+    /// Whether the limits of the schedule, its agent and the daemon let one more delivery open then.
+    fn is_allowed(&mut self, schedule: &Schedule, opens_at: Timestamp) -> bool {
+        let is_allowed = self.allows_itself(schedule, opens_at);
+        let reached = self.counts.reached(&schedule.target.trigger_id, opens_at);
         if let Some(reached) = &reached
             && is_allowed
             && self.counts.is_news(reached)
@@ -453,14 +452,14 @@ impl Agenda {
 
     pub(super) fn is_limited(&self, schedule: &Schedule, now: Moment) -> bool {
         let agent = &schedule.target.trigger_id;
-        !self.allows_itself(schedule, now) || self.counts.reached(agent, now.wall).is_some()
+        !self.allows_itself(schedule, now.wall) || self.counts.reached(agent, now.wall).is_some()
     }
 
-    fn allows_itself(&self, schedule: &Schedule, now: Moment) -> bool {
+    fn allows_itself(&self, schedule: &Schedule, opens_at: Timestamp) -> bool {
         let limits = schedule.policies.limits;
         let zone = &schedule.recurrence.zone.tz;
         let openings = self.openings.get(&schedule.id);
-        openings.is_none_or(|openings| openings.allow(limits, zone, now.wall))
+        openings.is_none_or(|openings| openings.allow(limits, zone, opens_at))
     }
 
     /// What was written ahead for `slot`, if it still says what would be said now: what it relied on

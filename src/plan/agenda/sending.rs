@@ -14,6 +14,9 @@ use crate::plan::delivery::Verdict;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::schedule::{CatchUp, ScheduleId, TriggerId};
 
+/// A probe that finds all slots taken tries again after this long.
+const BUSY: Duration = Duration::from_secs(1);
+
 impl Agenda {
     /// The delivery may be sent as far as its own time goes: now the ledger, gates, spacing and
     /// slots have their say.
@@ -65,6 +68,19 @@ impl Agenda {
         }
     }
 
+    /// Puts the delivery behind the gate of its token, whatever its trigger's does.
+    fn is_held_for_its_token(&mut self, key: &IdempotencyKey) -> bool {
+        let token = self.open.get(key).map(|open| {
+            let [token, _] = Gate::of(&open.delivery.target);
+            token
+        });
+        let Some(token) = token.filter(|it| self.gates.is_shut(it)) else {
+            return false;
+        };
+        self.hold(key, token);
+        true
+    }
+
     pub(super) fn hold(&mut self, key: &IdempotencyKey, gate: Gate) {
         if let Some(open) = self.open.get_mut(key) {
             self.gates.wait(&gate, open.waiting());
@@ -90,7 +106,7 @@ impl Agenda {
         let others = std::mem::take(&mut pace.waiting);
         self.ready(&key, now);
         if let Some(pace) = self.paces.get_mut(id) {
-            pace.waiting = others;
+            pace.waiting.extend(others);
             self.boot.set(pace.free_at, AtBoot::Pace(id.clone()));
         }
     }
@@ -179,13 +195,16 @@ impl Agenda {
         if now.boot >= open.deadline {
             self.end(key, Verdict::Expired, None, now);
             self.gates.probe_at(&gate, now.boot);
-        } else if self.is_paused(key, now) || self.makes_way(key, now) {
+        } else if self.is_paused(key, now)
+            || self.is_held_for_its_token(key)
+            || self.makes_way(key, now)
+        {
             // Another one may find out.
             self.gates.probe_at(&gate, now.boot);
         } else if self.slots.is_free() {
             self.take_slot(key, now);
         } else {
-            self.gates.probe_failed(&gate, now);
+            self.gates.probe_at(&gate, now.boot + BUSY);
             self.hold(key, gate);
         }
     }

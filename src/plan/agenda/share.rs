@@ -6,8 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::deliveries::State;
-use super::{Action, Agenda, AtBoot};
+use super::{Action, Agenda, AtBoot, Notice};
 use crate::clock::Moment;
+use crate::plan::breaker::Gate;
+use crate::plan::catch_up::LATE;
+use crate::plan::delivery::later;
 use crate::plan::fact::Fact;
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::pause::{Pauses, Resumed, Scope};
@@ -29,6 +32,8 @@ impl Agenda {
     pub fn take_up(&mut self, taken: Vec<TakenUp>, now: Moment) -> Vec<Action> {
         self.settle_all(now);
         self.record_settled(now);
+        let left_off = taken.iter().filter_map(|it| it.remembered.settled_until);
+        let ahead = left_off.filter(|at| *at > later(now.wall, LATE)).max();
         for TakenUp {
             id,
             remembered,
@@ -47,6 +52,13 @@ impl Agenda {
             }
             // By now it is dealt with as far as all others are.
             self.record(Fact::TakenUp { schedule: id });
+        }
+        if let Some(ahead) = ahead {
+            // The clock of the node that left it was wrong.
+            self.say(Notice::ClockStepped {
+                by: now.wall.duration_since(ahead),
+            });
+            self.rewind(now);
         }
         self.set_resumes();
         self.due(now)
@@ -130,7 +142,12 @@ impl Agenda {
             self.left.insert(id.clone(), self.last.wall);
         }
         for key in self.of_schedule(id) {
-            self.forget(&key);
+            let open = self.forget(&key);
+            // Whatever its call brings is not heard here.
+            if let Some(open) = open.filter(|it| matches!(it.state, State::Trying)) {
+                let [_, trigger] = Gate::of(&open.delivery.target);
+                self.gates.probe_failed(&trigger, self.last);
+            }
         }
         let runs = self.runs.of_schedule(id);
         let runs: Vec<_> = runs.map(|it| it.run.idempotency_key.clone()).collect();

@@ -9,6 +9,7 @@ use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 use crate::plan::pause::Pauses;
 use crate::plan::remembered::{AcceptedDelivery, RememberedSchedule};
 use crate::plan::run::{Finding, Progress};
+use crate::plan::window::Span;
 use crate::schedule::cron::{self, CronExpr};
 use crate::schedule::message::{Message, Template};
 use crate::schedule::recurrence::{Recurrence, Timing, Zone};
@@ -842,6 +843,53 @@ fn s8_what_was_written_ahead_before_a_kill_counts_among_the_newest() {
 }
 
 #[test]
+fn what_was_skipped_before_a_kill_is_not_decided_anew() {
+    let mut remembered = remembered("a", "2026-11-23T08:59:59Z");
+    let nine = "2026-11-23T09:00:00Z".parse().unwrap();
+    remembered.schedules[0].spans.push(Span::Missed {
+        first: nine,
+        last: nine,
+        count: 1,
+    });
+    let mut world = World::restarted("2026-11-23T09:00:03Z", remembered);
+    world.put(schedule("a", "0 9-23 * * *"));
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T10:00:00 send a-20261123T1000 #1 (08:59-10:00 missed 1)
+    23T10:00:00 accepted a-20261123T1000
+    ");
+}
+
+#[test]
+fn what_was_put_behind_the_spacing_meanwhile_is_sent() {
+    let mut world = World::at("2026-11-23T07:30:00Z");
+    let mut paced = with_catch_up(
+        "a",
+        "0 * * * *",
+        CatchUp::All {
+            at_most: 3,
+            spacing: Duration::from_secs(10),
+        },
+    );
+    paced.policies.overlap.policy = OverlapPolicy::Queue;
+    paced.policies.missed.within = Duration::from_secs(81 * 60);
+    world.put(paced);
+    world.always = Some(failed());
+    world.sleep_until("2026-11-23T09:20:00Z");
+    world.live_until("2026-11-23T09:20:05Z");
+    world.always = None;
+    world.sleep_until("2026-11-23T09:21:30Z");
+    world.live_until("2026-11-23T09:30:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:20:00 send a-20261123T080000Z #1 (07:00-08:00 missed 0)
+    23T09:21:30 expired a-20261123T080000Z (outcome unknown)
+    23T09:21:40 send a-20261123T090000Z #1 (08:00-09:00 missed 0)
+    23T09:21:40 accepted a-20261123T090000Z
+    23T09:21:40 no run ids, says a
+    ");
+}
+
+#[test]
 fn s10_what_expired_while_the_process_was_stopped_is_not_sent() {
     let mut jittered = daily_for_a_minute();
     jittered.jitter = Duration::from_secs(30);
@@ -1090,9 +1138,9 @@ fn a_refused_trigger_lets_one_through_and_opens_for_all() {
     23T09:00:00 send b-20261123T0900 #1 (09:00-09:00 missed 0)
     23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
     23T09:01:00 mended Trigger(agtch_1), 1 waited
+    23T09:01:00 accepted a-20261123T0900
     23T09:01:00 send b-20261123T0900 #2 (09:00-09:00 missed 0)
     23T09:01:00 accepted b-20261123T0900
-    23T09:01:00 accepted a-20261123T0900
     ");
 }
 
@@ -1130,18 +1178,59 @@ fn s22_limits_count_what_is_open_or_accepted_and_never_stop_a_hand() {
 }
 
 #[test]
+fn s22_with_jitter_the_hour_of_the_opening_counts() {
+    let mut world = World::at("2026-11-23T07:30:00Z");
+    let mut limited = schedule("a", "50 * * * *");
+    limited.jitter = Duration::from_secs(1800);
+    limited.policies.limits.per_hour = Some(1);
+    world.put(limited);
+    world.live_until("2026-11-23T10:40:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T07:54:12 send a-20261123T075000Z #1 (06:50-07:50 missed 0)
+    23T07:54:12 accepted a-20261123T075000Z
+    23T09:11:22 send a-20261123T085000Z #1 (07:50-08:50 missed 0)
+    23T09:11:22 accepted a-20261123T085000Z
+    23T10:16:26 send a-20261123T095000Z #1 (08:50-09:50 missed 0)
+    23T10:16:26 accepted a-20261123T095000Z
+    ");
+}
+
+#[test]
+fn s22_a_new_limit_counts_what_has_opened_before() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    let runaway = schedule("a", "* * * * *");
+    world.put(runaway.clone());
+    world.live_until("2026-11-23T09:10:30Z");
+    world.story();
+    let mut limited = runaway.clone();
+    limited.policies.limits.per_hour = Some(12);
+    world.put(limited.clone());
+    world.live_until("2026-11-23T09:11:30Z");
+    world.put(runaway);
+    world.put(limited);
+    world.live_until("2026-11-23T09:13:30Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:11:00 send a-20261123T091100Z #1 (09:10-09:11 missed 0)
+    23T09:11:00 accepted a-20261123T091100Z
+    23T09:12:00 withdraw a-20261123T091200Z
+    23T09:12:00 skipped 23T09:12..23T09:12 x1: limit
+    23T09:13:00 withdraw a-20261123T091300Z
+    23T09:13:00 skipped 23T09:13..23T09:13 x1: limit
+    ");
+}
+
+#[test]
 fn s22_an_agents_limit_bounds_all_its_schedules_over_a_restart_and_is_told_once() {
     let agent = TriggerId::parse("agtch_1").unwrap();
-    let accepted = |key: &str, opened_at: &str| AcceptedDelivery {
+    let accepted = |opened_at: &str| AcceptedDelivery {
         schedule: ScheduleId::parse("a").unwrap(),
         trigger_id: agent.clone(),
-        idempotency_key: IdempotencyKey::recorded(key),
         opened_at: opened_at.parse().unwrap(),
     };
     let remembered = Remembered {
         accepted: vec![
-            accepted("yesterday", "2026-11-22T23:59:59Z"),
-            accepted("today", "2026-11-23T00:00:00Z"),
+            accepted("2026-11-22T23:59:59Z"),
+            accepted("2026-11-23T00:00:00Z"),
         ],
         ..Remembered::default()
     };

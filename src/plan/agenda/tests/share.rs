@@ -260,7 +260,6 @@ fn what_was_counted_before_a_schedule_was_left_counts_once_when_it_comes_back() 
     let accepted = |opened_at: &str| AcceptedDelivery {
         schedule: a.id.clone(),
         trigger_id: a.target.trigger_id.clone(),
-        idempotency_key: IdempotencyKey::recorded(opened_at),
         opened_at: opened_at.parse().unwrap(),
     };
     // The first was opened here, the second by another node.
@@ -273,4 +272,45 @@ fn what_was_counted_before_a_schedule_was_left_counts_once_when_it_comes_back() 
     let story = world.story();
     let sent = story.lines().filter(|line| line.contains(" accepted a-"));
     assert_eq!(sent.count(), 2, "{story}");
+}
+
+#[test]
+fn a_probe_that_was_lost_is_followed_by_another() {
+    let mut world = World::at("2026-11-23T08:58:00Z");
+    world.put(schedule("a", "0 9 * * *"));
+    world.put(schedule("b", "0 9 * * *"));
+    world.always = Some(Outcome::TriggerRefused);
+    world.live_until("2026-11-23T09:00:30Z");
+    world.always = None;
+    world.holds_answers = true;
+    world.live_until("2026-11-23T09:01:00Z");
+    world.agenda.lose(&[ScheduleId::parse("a").unwrap()]);
+    world.answer_held(Outcome::TriggerRefused);
+    world.holds_answers = false;
+    world.live_until("2026-11-23T10:00:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T09:00:00 send a-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:00:00 broken Trigger(agtch_1)
+    23T09:00:00 send b-20261123T0900 #1 (09:00-09:00 missed 0)
+    23T09:01:00 send a-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:06:00 send b-20261123T0900 #2 (09:00-09:00 missed 0)
+    23T09:06:00 mended Trigger(agtch_1), 0 waited
+    23T09:06:00 accepted b-20261123T0900
+    ");
+}
+
+#[test]
+fn where_a_node_whose_clock_is_ahead_left_off_counts_no_more_than_now() {
+    let mut world = World::at("2026-11-23T12:10:00Z");
+    world.take_up(
+        schedule("a", "0 * * * *"),
+        remembered("a", "2027-11-23T09:30:00Z"),
+    );
+    world.live_until("2026-11-23T13:10:00Z");
+    insta::assert_snapshot!(world.story(), @"
+    23T12:10:00 took up a
+    23T12:10:00 clock stepped 8757h 20m ago
+    23T13:00:00 send a-20261123T130000Z #1 (12:00-13:00 missed 0)
+    23T13:00:00 accepted a-20261123T130000Z
+    ");
 }
