@@ -3,8 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -29,7 +28,12 @@ pub const USUAL: &str = "warn,triggerd=info";
 /// Begins to log. `RUST_LOG` chooses what, else `usual`. Where there is no journal, what was meant for
 /// it is written to standard error as JSON lines.
 pub fn start(format: LogFormat, usual: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let asked = std::env::var("RUST_LOG").ok();
+    let asked: Option<Targets> = asked
+        .filter(|it| !it.is_empty())
+        .and_then(|it| it.parse().ok());
+    let filter = asked.unwrap_or_else(|| usual.parse().expect("a filter"));
+    let lines = tracing_subscriber::registry().with(filter);
     let terminal = io::stderr().is_terminal();
     let format = match format {
         LogFormat::Auto if journal_reads_stderr() => LogFormat::Journal,
@@ -43,30 +47,26 @@ pub fn start(format: LogFormat, usual: &str) {
     };
     let missing = match journal {
         Some(Ok(journal)) => {
-            let lines = tracing_subscriber::registry().with(filter).with(journal);
             // A second call, as tests in one process make it, keeps the first.
-            let _ = lines.try_init();
+            let _ = lines.with(journal).try_init();
             return;
         }
         Some(Err(error)) => Some(error),
         None => None,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
+    let shown = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(io::stderr);
     let _ = if format == LogFormat::Text {
-        lines
-            .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none())
-            .try_init()
+        let shown = shown.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
+        lines.with(shown).try_init()
     } else {
-        lines
+        let shown = shown
             .json()
             .flatten_event(true)
             .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
+            .with_span_list(false);
+        lines.with(shown).try_init()
     };
     if let Some(error) = missing {
         tracing::warn!(socket = SOCKET, %error, "the journal can't be reached; lines go to standard error");
