@@ -409,6 +409,11 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
                 self.let_go_of_those_who_wait();
             }
             News::Taken(taken) => {
+                // What was stated until now was so by the claims of before.
+                self.record(Vec::new());
+                let Some(share) = &mut self.share else {
+                    return;
+                };
                 let claims = taken.iter().map(|it| (it.id.clone(), it.claim));
                 self.world.ledger.write_by(claims.collect());
                 let (taken, facts) = share.take(taken);

@@ -15,7 +15,7 @@ use crate::plan::delivery::{Body, Delivery, Skip, Verdict, Window};
 use crate::plan::fact::{Attempt, Ending, Next, Skipped, Source};
 use crate::plan::occurrence::{Namespace, Occurrence, Origin};
 use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached};
-use crate::plan::pause::Pauses;
+use crate::plan::pause::{Pause, Pauses, Resumed, Scope};
 use crate::plan::remembered::{
     AcceptedDelivery, Delivered, FollowedRun, OpenDelivery, RememberedSchedule,
 };
@@ -220,7 +220,7 @@ impl State {
 }
 
 /// The database under an address by which nobody else sees its tables.
-fn in_new_schema(url: &str) -> Database {
+pub(in crate::ledger) fn in_new_schema(url: &str) -> Database {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let schema = format!(
         "test_{}_{}",
@@ -765,6 +765,58 @@ fn pruning_keeps_what_is_open_and_when_a_schedule_began() {
         state.remembered("12:00:00").schedules[0].began_at,
         at("07:30:00")
     );
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_ended_stops_no_pruning_of_what_comes_after() {
+    let state = State::new();
+    let mut facts = vec![began()];
+    for (hour, ended_at) in [(8, "2036-11-23T08:00:00Z"), (9, "2026-11-23T09:00:00Z")] {
+        let [attempted, ended] = accepted(&delivery(hour));
+        let Fact::Ended(ending) = ended else {
+            unreachable!("it ends")
+        };
+        let ended = Fact::Ended(Arc::new(Ending {
+            at: ended_at.parse().unwrap(),
+            ..ending.as_ref().clone()
+        }));
+        facts.extend([Fact::WrittenAhead(delivery(hour)), attempted, ended]);
+    }
+    state.record(facts);
+    let (ledger, ..) = state.open("12:00:00");
+    ledger.prune(at("11:00:00"));
+    ledger.close().unwrap();
+    let reader = state.reader();
+    let is_kept = |hour| {
+        let found = reader.delivery(&delivery(hour).request_id);
+        found.unwrap().is_some()
+    };
+    assert_eq!([8, 9].map(is_kept), [true, false]);
+}
+
+#[test]
+fn a_pause_that_ran_out_does_not_end_a_longer_one() {
+    let state = State::new();
+    let paused_until = |until| Fact::Paused {
+        scope: Scope::All,
+        pause: Pause {
+            since: at("08:00:00"),
+            until: Some(at(until)),
+            reason: None,
+        },
+    };
+    let resumed_at = |time, how| Fact::Resumed {
+        scope: Scope::All,
+        at: at(time),
+        how,
+    };
+    state.record(vec![paused_until("10:00:00"), paused_until("12:00:00")]);
+    state.record(vec![resumed_at("10:30:00", Resumed::Expired)]);
+    let pauses = state.remembered("11:00:00").pauses;
+    let until = pauses.get(&Scope::All).and_then(|pause| pause.until);
+    assert_eq!(until, Some(at("12:00:00")));
+    state.record(vec![resumed_at("11:00:00", Resumed::ByHand)]);
+    assert_eq!(state.remembered("11:00:00").pauses, Pauses::default());
 }
 
 #[test]

@@ -19,6 +19,8 @@ type Fault = fn(&Context) -> Row;
 pub(crate) const FAULTS: &[(&str, Fault)] = &[
     ("fence", crate::fence::fence),
     ("lost-answer", crate::fence::lost_answer),
+    ("taken-again", crate::fence::taken_again),
+    ("held", crate::fence::held),
     ("nothing", nothing),
     ("kill", kill),
     ("stop-over-lease", stop),

@@ -350,3 +350,98 @@ pub(crate) fn lost_answer(_: &Context) -> Row {
     };
     Row::of(1, judgement).expect(taken == 1, format!("{taken} were taken"))
 }
+
+/// A node whose lease had lapsed has taken its schedule again; what it still states by the claim of
+/// before is left out, and the schedule is its own all the same.
+pub(crate) fn taken_again(_: &Context) -> Row {
+    let server = match Server::start() {
+        Ok(server) => server,
+        Err(problem) => return Row::failed(problem),
+    };
+    let route = Route::new(&server);
+    let database = Database::parse(&route.url(), None, None).expect("an address");
+    let mut node = OneNode::join(&Arc::new(database), &[schedule()]);
+    node.takes(1);
+    let taken_up = || Fact::TakenUp {
+        schedule: schedule(),
+    };
+    node.write(vec![taken_up()]);
+    // Another had taken it meanwhile, and has left it again.
+    server.query(
+        "UPDATE owners SET incarnation = NULL, fence = nextval('fences'), settled_until = 0;
+         UPDATE nodes SET lease_until = clock_timestamp() - interval '1 second'",
+    );
+    until_says(&server, "SELECT count(incarnation) FROM owners", "1");
+    let late = node.write(vec![missed(2)]);
+    server.query("UPDATE nodes SET schedules = -1");
+    until("the next turn", || {
+        server.query("SELECT schedules FROM nodes") != "-1"
+    });
+    let held = server.query("SELECT schedules FROM nodes");
+    node.takes(1);
+    let goes_on = node.write(vec![taken_up(), missed(3)]);
+    let judgement = Judgement {
+        judged: 1,
+        ..Judgement::default()
+    };
+    Row::of(1, judgement)
+        .expect(
+            late == [Standing::Fenced],
+            format!("what comes late: {late:?}"),
+        )
+        .expect(held == "1", format!("{held} are looked after"))
+        .expect(
+            goes_on == [Standing::Durable; 2],
+            format!("by the new claim: {goes_on:?}"),
+        )
+}
+
+/// A schedule that a live node has loaded is held, though nobody looks after it while it moves.
+pub(crate) fn held(_: &Context) -> Row {
+    let server = match Server::start() {
+        Ok(server) => server,
+        Err(problem) => return Row::failed(problem),
+    };
+    let route = Route::new(&server);
+    let database = Arc::new(Database::parse(&route.url(), None, None).expect("an address"));
+    // It makes the tables.
+    drop(OneNode::join(&database, &[]));
+    let place = Place::Postgres(database, "/nowhere".into());
+    let look = || {
+        let reader = Reader::open(&place).expect("it can be read");
+        let owner = reader.looked_after_on(&schedule()).expect("it answers");
+        let is_held = reader.is_held(&schedule()).expect("it answers");
+        (is_held, owner.is_some())
+    };
+    let unknown = look();
+    server.query(
+        "INSERT INTO nodes (incarnation, name, host, version, lease_until)
+         VALUES (1001, 'x', 'x', '0', clock_timestamp() + interval '1 hour')",
+    );
+    server
+        .query("INSERT INTO holdings VALUES (1001, 'a', decode('07', 'hex'), nextval('changes'))");
+    server.query("INSERT INTO owners VALUES ('a', NULL, nextval('fences'), NULL, 0)");
+    let on_its_way = look();
+    server.query("UPDATE owners SET incarnation = 1001");
+    let looked_after = look();
+    server.query("UPDATE holdings SET version = NULL; UPDATE owners SET incarnation = NULL");
+    let file_gone = look();
+    server.query(
+        "UPDATE holdings SET version = decode('07', 'hex');
+         UPDATE nodes SET lease_until = clock_timestamp() - interval '1 second'",
+    );
+    let node_gone = look();
+    let found = [unknown, on_its_way, looked_after, file_gone, node_gone];
+    let expected = [
+        (false, false),
+        (true, false),
+        (true, true),
+        (false, false),
+        (false, false),
+    ];
+    let judgement = Judgement {
+        judged: found.len(),
+        ..Judgement::default()
+    };
+    Row::of(1, judgement).expect(found == expected, format!("held, looked after: {found:?}"))
+}

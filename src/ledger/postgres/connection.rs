@@ -23,6 +23,9 @@ use super::trouble::Trouble;
 /// How long an answer is waited for: past it the database counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A server may take a connection and never say a word.
+const LONGEST_CONNECT: Duration = Duration::from_secs(30);
+
 /// A daemon that was stopped in the middle of a transaction is to hold nobody up, and what is told
 /// to be durable is to be. No statement here takes as long as it would to compile it, and with many
 /// rows the planner thinks otherwise.
@@ -68,7 +71,7 @@ impl Connection {
     /// Makes one beside whatever else is done.
     pub(super) fn begin(database: &Database) -> Connecting {
         let database = database.clone();
-        runtime().spawn(async move {
+        let making = async move {
             let config = database.config()?;
             let (client, connection) = config.connect(database.tls()?).await?;
             // It ends with the client, or the client finds that it has ended.
@@ -78,6 +81,10 @@ impl Connection {
                 client,
                 statements: RefCell::default(),
             })
+        };
+        runtime().spawn(async move {
+            let made = tokio::time::timeout(LONGEST_CONNECT, making).await;
+            made.unwrap_or(Err(Trouble::Silent(LONGEST_CONNECT)))
         })
     }
 
@@ -96,7 +103,15 @@ impl Connection {
 
     /// Several statements at once.
     pub(super) fn batch(&self, sql: &str) -> Result<(), Trouble> {
-        self.wait(self.client.batch_execute(sql))
+        self.batch_within(PATIENCE, sql)
+    }
+
+    /// The same, waiting longer than for others. The session has to allow it.
+    pub(super) fn batch_within(&self, patience: Duration, sql: &str) -> Result<(), Trouble> {
+        match wait(self.client.batch_execute(sql), patience) {
+            Some(done) => Ok(done?),
+            None => Err(Trouble::Silent(patience)),
+        }
     }
 
     /// All of them in one round trip, whatever becomes of the single one: the rows of each, or what

@@ -1,7 +1,7 @@
 //! One node among those that share the database: its lease, what it holds, what it claims and what
 //! it hears of the others. Who should look after what is `plan::ownership`'s concern.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -43,8 +43,8 @@ pub(super) struct Member {
     untold: BTreeMap<ScheduleId, Option<Version>>,
     /// What it should look after, as of now.
     wanted: HashSet<ScheduleId>,
-    /// What the database says it looks after.
-    owned: HashSet<ScheduleId>,
+    /// What the database says it looks after, and by which claim.
+    owned: HashMap<ScheduleId, Claim>,
     /// What it owns by the database is to be read again: an answer may have been lost.
     is_unsure: bool,
     /// Of those, which the engine was asked to leave.
@@ -79,7 +79,7 @@ impl Member {
             changes_read: 0,
             untold: BTreeMap::new(),
             wanted: HashSet::new(),
-            owned: HashSet::new(),
+            owned: HashMap::new(),
             is_unsure: false,
             leaving: HashSet::new(),
             claimed: VecDeque::new(),
@@ -122,6 +122,11 @@ impl Member {
         self.is_unsure = true;
     }
 
+    /// What it asked for may have been done all the same.
+    pub(super) fn missed_an_answer(&mut self) {
+        self.is_unsure = true;
+    }
+
     /// The database has these as given up.
     pub(super) fn gave_up<'a>(&mut self, schedules: impl Iterator<Item = &'a ScheduleId>) {
         for schedule in schedules {
@@ -130,10 +135,15 @@ impl Member {
         }
     }
 
+    /// By which claim it looks after the schedule.
+    pub(super) fn claim_of(&self, schedule: &ScheduleId) -> Option<&Claim> {
+        self.owned.get(schedule)
+    }
+
     /// Another node has these by now.
     pub(super) fn lost(&mut self, schedules: Vec<ScheduleId>) {
-        let lost = schedules.into_iter().filter(|it| self.owned.remove(it));
-        let lost: Vec<_> = lost.collect();
+        let lost = schedules.into_iter();
+        let lost: Vec<_> = lost.filter(|it| self.owned.remove(it).is_some()).collect();
         if lost.is_empty() {
             return;
         }
@@ -169,7 +179,7 @@ impl Member {
         self.claim(me, connection)?;
         self.leave();
         self.sweep(me, connection)?;
-        self.hand_over(connection, database)
+        self.hand_over(me, connection, database)
     }
 
     pub(super) fn join(&mut self, connection: &Connection) -> Result<Incarnation, Trouble> {
@@ -247,7 +257,7 @@ impl Member {
         }
         let Some(renewed) = rows[0].first() else {
             // So long away that it was forgotten.
-            self.lost(self.owned.iter().cloned().collect());
+            self.lost(self.owned.keys().cloned().collect());
             self.incarnation = None;
             self.next = Instant::now();
             return Ok(false);
@@ -320,13 +330,13 @@ impl Member {
         let held: HashSet<&str> = rows.iter().map(|row| row.get("schedule")).collect();
         let unknown = |row: &&Row| {
             let schedule: &str = row.get("schedule");
-            !self.owned.contains(schedule)
+            !self.owned.contains_key(schedule)
         };
         let unknown: Vec<_> = rows.iter().filter(unknown).collect();
         for row in unknown {
             self.claimed(row, false);
         }
-        let lost = self.owned.iter().filter(|it| !held.contains(it.as_str()));
+        let lost = self.owned.keys().filter(|it| !held.contains(it.as_str()));
         self.lost(lost.cloned().collect());
         Ok(())
     }
@@ -383,7 +393,10 @@ impl Member {
     }
 
     fn claim(&mut self, me: Incarnation, connection: &Connection) -> Result<(), Trouble> {
-        let unclaimed = self.wanted.iter().filter(|it| !self.owned.contains(*it));
+        let unclaimed = self
+            .wanted
+            .iter()
+            .filter(|it| !self.owned.contains_key(*it));
         let mut unclaimed: Vec<_> = unclaimed.cloned().collect();
         if unclaimed.is_empty() {
             return Ok(());
@@ -431,22 +444,24 @@ impl Member {
         let settled_until = Timestamp::from_nanosecond(settled_until.into());
         if let (Ok(id), Ok(settled_until)) = (ScheduleId::parse(row.get("schedule")), settled_until)
         {
-            self.owned.insert(id.clone());
+            let claim = Claim(row.get("fence"));
+            self.owned.insert(id.clone(), claim);
             self.claimed.push_back(Claimed {
                 id,
-                claim: Claim(row.get("fence")),
+                claim,
                 settled_until,
                 is_gone,
             });
         }
     }
 
-    /// What should be another's.
+    /// What should be another's. The engine is asked to leave what it has been given.
     fn leave(&mut self) {
         self.leaving.retain(|it| !self.wanted.contains(it));
-        let unwanted = self.owned.iter();
-        let unwanted =
-            unwanted.filter(|it| !self.wanted.contains(*it) && !self.leaving.contains(*it));
+        let not_given: HashSet<_> = self.claimed.iter().map(|it| &it.id).collect();
+        let unwanted = self.owned.keys().filter(|it| {
+            !self.wanted.contains(*it) && !self.leaving.contains(*it) && !not_given.contains(it)
+        });
         let unwanted: Vec<_> = unwanted.cloned().collect();
         if !unwanted.is_empty() {
             self.leaving.extend(unwanted.iter().cloned());
@@ -484,7 +499,12 @@ impl Member {
     }
 
     /// Reads what the ledger has of what was claimed.
-    fn hand_over(&mut self, connection: &Connection, database: &Database) -> Result<(), AskError> {
+    fn hand_over(
+        &mut self,
+        me: Incarnation,
+        connection: &Connection,
+        database: &Database,
+    ) -> Result<(), AskError> {
         let some = self.claimed.len().min(AT_ONCE);
         if some == 0 {
             return Ok(());
@@ -495,6 +515,13 @@ impl Member {
         };
         let claimed: Vec<_> = self.claimed.iter().take(some).cloned().collect();
         let ids: Vec<_> = claimed.iter().map(|it| &it.id).collect();
+        // What a person asks for from here on is found with the next turn.
+        let names: Vec<&str> = ids.iter().map(|it| it.as_str()).collect();
+        connection.query(
+            "UPDATE deliveries SET sender = $2
+             WHERE verdict IS NULL AND (origin = 'manual' OR reopened) AND schedule = ANY($1::text[])",
+            &[&names, &me.0],
+        )?;
         asking.begin_view()?;
         let remembered = remember::of(&asking, &ids, (self.node.wall)());
         asking.end_view();
@@ -562,5 +589,119 @@ fn live_node(row: &Row) -> LiveNode {
         version: row.get("version"),
         clock_offset: SignedDuration::from_millis(offset / 10_000_000 * 10),
         schedules: row.get::<_, i64>("schedules").unsigned_abs(),
+    }
+}
+
+/// With the server that TRIGGERD_TEST_POSTGRES names, as `tests/postgres/run` sets it.
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+    use crate::ledger::tests::in_new_schema;
+
+    const NODES: &str = "
+        INSERT INTO nodes (incarnation, name, host, version, lease_until) VALUES
+            (1000, 'one', 'h', '0', clock_timestamp() - interval '1 second'),
+            (1001, 'one', 'h', '0', clock_timestamp() + interval '1 hour'),
+            (1002, 'two', 'h', '0', clock_timestamp() + interval '1 hour'),
+            (1003, 'old', 'h', '0', clock_timestamp() - interval '1 second')";
+
+    fn tables() -> Option<(Database, Connection)> {
+        let database = in_new_schema(&std::env::var("TRIGGERD_TEST_POSTGRES").ok()?);
+        let connection = Connection::open(&database).unwrap();
+        schema::migrate(&connection, &database).unwrap();
+        connection.batch(NODES).unwrap();
+        Some((database, connection))
+    }
+
+    /// How many node 1001 takes of `a`.
+    fn claim(sql: &str, connection: &Connection, others_too: bool) -> usize {
+        let (names, versions) = (vec!["a"], vec![None::<&[u8]>]);
+        let rows = connection.query(
+            sql,
+            &[&names, &versions, &1001_i64, &"one", &others_too, &0_i64],
+        );
+        rows.unwrap().len()
+    }
+
+    #[test]
+    fn a_claim_takes_what_is_nobodys_and_nothing_of_a_live_node() {
+        let Some((_, connection)) = tables() else {
+            return;
+        };
+        let check = |owner: &str, others_too, expected| {
+            let set = format!(
+                "DELETE FROM owners; INSERT INTO owners VALUES ('a', {owner}, nextval('fences'), NULL, 0)"
+            );
+            connection.batch(&set).unwrap();
+            let taken = claim(CLAIM, &connection, others_too);
+            assert_eq!(taken, expected, "{owner} {others_too}");
+        };
+        check("NULL", false, 1);
+        // A node that was forgotten, its own predecessor, and itself.
+        check("999", false, 1);
+        check("1000", false, 1);
+        check("1001", true, 0);
+        // One that lives, and one whose lease has lapsed, which may come back first.
+        check("1002", true, 0);
+        check("1003", false, 0);
+        check("1003", true, 1);
+    }
+
+    #[test]
+    fn a_claim_that_waited_takes_nothing_that_a_live_node_has_by_now() {
+        let Some((database, other)) = tables() else {
+            return;
+        };
+        other
+            .batch("INSERT INTO owners VALUES ('a', NULL, nextval('fences'), NULL, 0)")
+            .unwrap();
+        // It waits after it has seen that `a` is nobody's, and before it locks the row.
+        let slow = CLAIM.replacen(
+            "SELECT * FROM unnest",
+            "SELECT t.* FROM (SELECT pg_advisory_xact_lock_shared(7)) AS held, unnest",
+            1,
+        );
+        assert_ne!(slow, CLAIM);
+        other.batch("SELECT pg_advisory_lock(7)").unwrap();
+        let claiming = std::thread::spawn(move || {
+            let connection = Connection::open(&database).unwrap();
+            claim(&slow, &connection, true)
+        });
+        let waits =
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 7 AND NOT granted";
+        while other.query(waits, &[]).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        other
+            .batch("UPDATE owners SET incarnation = 1002, fence = nextval('fences')")
+            .unwrap();
+        other.batch("SELECT pg_advisory_unlock(7)").unwrap();
+        assert_eq!(claiming.join().unwrap(), 0);
+        let owner = other.query("SELECT incarnation FROM owners", &[]).unwrap();
+        assert_eq!(owner[0].get::<_, i64>("incarnation"), 1002);
+    }
+
+    #[test]
+    fn what_was_not_given_yet_is_not_asked_back() {
+        let node = Node {
+            host: "h".to_owned(),
+            wall: Box::new(Timestamp::now),
+        };
+        let mut member = Member::new(node, "one".to_owned());
+        let id = ScheduleId::parse("a").unwrap();
+        member.owned.insert(id.clone(), Claim(1));
+        member.claimed.push_back(Claimed {
+            id: id.clone(),
+            claim: Claim(1),
+            settled_until: Timestamp::UNIX_EPOCH,
+            is_gone: false,
+        });
+        member.leave();
+        assert!(member.news().is_empty());
+        member.claimed.clear();
+        member.leave();
+        let news = member.news();
+        assert!(matches!(&news[..], [News::Unwanted(ids)] if *ids == [id]));
     }
 }

@@ -246,7 +246,11 @@ impl Postgres {
                 "facts of schedules that are not this node's, or not any more, are left out of the ledger"
             );
         }
-        member.lost(std::mem::take(&mut done.lost).into_iter().collect());
+        // What a claim of before was refused is no loss of what is held by a later one.
+        let lost = std::mem::take(&mut done.lost).into_iter();
+        let lost = lost.filter(|it| member.claim_of(it) == claims.get(it));
+        let lost: Vec<_> = lost.collect();
+        member.lost(lost);
         let given_up = facts.iter().filter_map(|stated| match stated.fact {
             Fact::GivenUp { schedule, .. } => Some(schedule),
             _ => None,
@@ -389,6 +393,7 @@ impl Store for Postgres {
             Err(error) => {
                 // What it had to tell already is told with the next turn.
                 news.into_iter().for_each(|it| member.tell(it));
+                member.missed_an_answer();
                 Err(match error {
                     AskError::Postgres(trouble) => self.refused(&trouble),
                     error => Refusal {

@@ -8,15 +8,15 @@ use super::trouble::Trouble;
 use crate::ledger::store::Pruned;
 use crate::ledger::values::At;
 
-/// The next so many positions that were given after `$1`, and whether the first is older than `$2`.
+/// The next so many positions that were given after `$1`, and whether one of them is older than `$2`: the
+/// first may be of a clock that was ahead.
 const NEXT: &str = "
     SELECT max(position) AS last, min(at) < $2 AS is_old FROM (
-        SELECT position, CASE WHEN row_number() OVER (ORDER BY position) = 1 THEN at END AS at FROM (
-            (SELECT position, ended_at AS at FROM deliveries
-             WHERE position > $1 ORDER BY position LIMIT $3)
-            UNION ALL
-            (SELECT position, recorded_at FROM skips WHERE position > $1 ORDER BY position LIMIT $3)
-            ORDER BY position LIMIT $3) AS next) AS numbered";
+        (SELECT position, ended_at AS at FROM deliveries
+         WHERE position > $1 ORDER BY position LIMIT $3)
+        UNION ALL
+        (SELECT position, recorded_at FROM skips WHERE position > $1 ORDER BY position LIMIT $3)
+        ORDER BY position LIMIT $3) AS next";
 
 /// A window that lies beyond its schedule's accepted stretch is not done with.
 const DELIVERIES: &str = "

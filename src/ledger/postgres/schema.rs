@@ -1,6 +1,8 @@
 //! Which schema the database has, and the steps from each one to the next.
 //! It knows no fact: what the tables are for stands in the migrations.
 
+use std::time::Duration;
+
 use super::connection::Connection;
 use super::database::Database;
 use super::trouble::Trouble;
@@ -50,6 +52,9 @@ pub(super) fn version(connection: &Connection, database: &Database) -> Result<i3
     Ok(found)
 }
 
+/// A new index over the tables of years takes its time, and so does another daemon that makes it.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// Brings the schema up to date, in one transaction.
 pub(super) fn migrate(connection: &Connection, database: &Database) -> Result<(), LedgerError> {
     if version(connection, database)? == KNOWN {
@@ -61,12 +66,20 @@ pub(super) fn migrate(connection: &Connection, database: &Database) -> Result<()
         way_out: error.way_out().to_owned(),
     };
     connection
-        .batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK})"))
+        .batch_within(
+            LONGEST,
+            &format!(
+                "BEGIN; SET LOCAL statement_timeout = 0;
+                 SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+            ),
+        )
         .map_err(failed)?;
     // Another daemon may have done it meanwhile.
     let found = version(connection, database)?;
     for (number, migration) in (1..).zip(MIGRATIONS).skip(found.unsigned_abs() as usize) {
-        connection.batch(migration).map_err(failed)?;
+        connection
+            .batch_within(LONGEST, migration)
+            .map_err(failed)?;
         let version = env!("CARGO_PKG_VERSION");
         connection
             .batch(&format!(

@@ -13,6 +13,7 @@ use crate::ledger::values::{At, Count, Length, origin_word, scope_name, token_ag
 use crate::plan::delivery::{Delivery, Verdict};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped};
 use crate::plan::outcome::Outcome;
+use crate::plan::pause::Resumed;
 use crate::plan::run::{Finding, Progress, RunEnd, RunReport};
 use crate::schedule::ScheduleId;
 
@@ -140,7 +141,10 @@ const PAUSE: &str = "
     ON CONFLICT (schedule) DO UPDATE SET since = excluded.since, until = excluded.until,
         reason = excluded.reason";
 
-const RESUME: &str = "DELETE FROM pauses WHERE schedule = ANY($1::text[])";
+/// A pause that ran out may have been made longer meanwhile, by whoever asked another node.
+const RESUME: &str = "
+    DELETE FROM pauses p USING unnest($1::text[], $2::bigint[]) AS r(schedule, ran_out_at)
+    WHERE p.schedule = r.schedule AND (r.ran_out_at IS NULL OR p.until <= r.ran_out_at)";
 
 /// What a step back of the clock takes back, each for the reason that `sqlite/record.rs` gives. Of
 /// what this node looks after (`{mine}`), where there are others.
@@ -164,11 +168,7 @@ const REWIND: [&str; 7] = [
          AND delivery IN (SELECT id FROM deliveries WHERE run_id IS NOT NULL AND schedule {mine})",
 ];
 
-const TAKE_UP: [&str; 2] = [
-    "UPDATE owners SET settled_until = NULL WHERE schedule = ANY($1::text[])",
-    "UPDATE deliveries SET sender = $2
-     WHERE verdict IS NULL AND (origin = 'manual' OR reopened) AND schedule = ANY($1::text[])",
-];
+const TAKE_UP: &str = "UPDATE owners SET settled_until = NULL WHERE schedule = ANY($1::text[])";
 
 /// With a number of its own, so that nothing that comes later is taken for its owner's.
 const GIVE_UP: &str = "
@@ -275,10 +275,16 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
         }
         Kind::Resumed => {
             let resumed = those(facts, |fact| match fact {
-                Fact::Resumed { scope, .. } => Some(scope),
+                Fact::Resumed { scope, at, how } => {
+                    Some((scope, (*how == Resumed::Expired).then(|| At(*at).number())))
+                }
                 _ => None,
             });
-            vec![call(RESUME, vec![column(&resumed, scope_name)])]
+            let columns = vec![
+                column(&resumed, |it| scope_name(it.0)),
+                column(&resumed, |it| it.1),
+            ];
+            vec![call(RESUME, columns)]
         }
         Kind::Rewound => {
             let rewound = those(facts, |fact| match fact {
@@ -297,14 +303,7 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
                 Fact::TakenUp { schedule } => Some(schedule.as_str()),
                 _ => None,
             });
-            let [settled, asked_for] = TAKE_UP;
-            vec![
-                call(settled, vec![column(&taken, |it| it)]),
-                call(
-                    asked_for,
-                    vec![column(&taken, |it| it), Box::new(writer.incarnation)],
-                ),
-            ]
+            vec![call(TAKE_UP, vec![column(&taken, |it| it)])]
         }
         Kind::GivenUp => {
             let given = those(facts, |fact| match fact {

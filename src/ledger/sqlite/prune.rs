@@ -47,21 +47,24 @@ impl Recording<'_> {
         }))
     }
 
-    /// The position from which to go on, unless what comes next is recent.
+    /// The position from which to go on, unless all that comes next is recent: the first may be of a clock
+    /// that was ahead.
     fn oldest_after(&self, position: i64, before: Timestamp) -> rusqlite::Result<Option<i64>> {
         let next = self
             .connection()
             .prepare_cached(
-                "SELECT position, at FROM (
+                "SELECT min(position), min(at) FROM (
                      SELECT * FROM (SELECT position, ended_at AS at FROM deliveries
-                         WHERE position > ?1 ORDER BY position LIMIT 1)
+                         WHERE position > ?1 ORDER BY position LIMIT ?2)
                      UNION ALL
                      SELECT * FROM (SELECT position, recorded_at FROM skips
-                         WHERE position > ?1 ORDER BY position LIMIT 1))
-                 ORDER BY position LIMIT 1",
+                         WHERE position > ?1 ORDER BY position LIMIT ?2))
+                 HAVING min(at) < ?3",
             )?
-            .query_row([position], |row| Ok((row.get(0)?, row.get::<_, At>(1)?.0)))
+            .query_row(params![position, Pruned::STEP, At(before)], |row| {
+                row.get(0)
+            })
             .optional()?;
-        Ok(next.filter(|(_, at)| *at < before).map(|(next, _)| next))
+        Ok(next)
     }
 }

@@ -14,7 +14,7 @@ use crate::plan::delivery::{Delivery, Verdict, later};
 use crate::plan::fact::{Attempt, Ending, Fact, Next, Skipped, Source};
 use crate::plan::occurrence::IdempotencyKey;
 use crate::plan::outcome::Outcome;
-use crate::plan::pause::{Pause, Scope};
+use crate::plan::pause::{Pause, Resumed, Scope};
 use crate::plan::run::{Finding, Progress, RunEnd, RunReport};
 use crate::schedule::ScheduleId;
 
@@ -117,7 +117,7 @@ impl<'a> Recording<'a> {
             Fact::Ceased { schedule, at } => self.ceased(schedule, *at)?,
             Fact::InForce { schedule, source } => self.in_force(schedule, source)?,
             Fact::Paused { scope, pause } => self.paused(scope, pause)?,
-            Fact::Resumed { scope, at, .. } => self.resumed(scope, *at)?,
+            Fact::Resumed { scope, at, how } => self.resumed(scope, *at, *how)?,
             // A file is one node's.
             Fact::TakenUp { .. } | Fact::GivenUp { .. } => {}
             Fact::SettledUntil(at) => {
@@ -420,10 +420,14 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    fn resumed(&mut self, scope: &Scope, at: Timestamp) -> rusqlite::Result<()> {
+    /// A pause that ran out may have been made longer meanwhile.
+    fn resumed(&mut self, scope: &Scope, at: Timestamp, how: Resumed) -> rusqlite::Result<()> {
+        let ran_out_at = (how == Resumed::Expired).then_some(At(at));
         self.connection
-            .prepare_cached("DELETE FROM pauses WHERE schedule = ?1")?
-            .execute([scope_name(scope)])?;
+            .prepare_cached(
+                "DELETE FROM pauses WHERE schedule = ?1 AND (?2 IS NULL OR until <= ?2)",
+            )?
+            .execute(params![scope_name(scope), ran_out_at])?;
         self.marks.happened(at);
         Ok(())
     }
