@@ -220,6 +220,10 @@ pub(crate) fn fence(_: &Context) -> Row {
     ]);
     one.hears_that_it_lost_it();
     let truth = one.write(accepted(&delivery(4)));
+    // Also where what it had written ahead was left out long before.
+    let alone = accepted(&delivery(5));
+    let left_out = one.write(alone[..1].to_vec());
+    let truth = [truth, one.write(alone[1..].to_vec())].concat();
     let covered = server.query("SELECT covered_until FROM schedules WHERE name = 'a'");
     drop(one);
 
@@ -234,10 +238,10 @@ pub(crate) fn fence(_: &Context) -> Row {
         at(1).as_nanosecond()
     ));
     let taken = other.takes(1);
-    let ahead = [Delivered {
+    let ahead = [4, 5].map(|hour| Delivered {
         schedule: schedule(),
-        scheduled_at: delivery(4).occurrence.scheduled_at,
-    }];
+        scheduled_at: delivery(hour).occurrence.scheduled_at,
+    });
     let open = taken[0].remembered.open.iter();
     let open: Vec<_> = open.map(|it| it.delivery.clone()).collect();
     let goes_on = other.write(vec![
@@ -266,7 +270,7 @@ pub(crate) fn fence(_: &Context) -> Row {
             .expect("it can be read");
         found.and_then(|it| it.ending).map(|it| it.verdict)
     };
-    let verdicts = [1, 3, 4].map(verdict);
+    let verdicts = [1, 3, 4, 5].map(verdict);
 
     let judgement = Judgement {
         judged: 1,
@@ -285,6 +289,10 @@ pub(crate) fn fence(_: &Context) -> Row {
         .expect(
             late == [Standing::Fenced; 3],
             format!("what comes late: {late:?}"),
+        )
+        .expect(
+            left_out == [Standing::Fenced],
+            format!("what is written ahead: {left_out:?}"),
         )
         .expect(durable(&truth), format!("what was accepted: {truth:?}"))
         .expect(
@@ -305,7 +313,13 @@ pub(crate) fn fence(_: &Context) -> Row {
         )
         .expect(durable(&goes_on), format!("the new owner: {goes_on:?}"))
         .expect(
-            verdicts == [Some(Verdict::Expired), None, Some(Verdict::Accepted)],
+            verdicts
+                == [
+                    Some(Verdict::Expired),
+                    None,
+                    Some(Verdict::Accepted),
+                    Some(Verdict::Accepted),
+                ],
             format!("verdicts: {verdicts:?}"),
         )
 }

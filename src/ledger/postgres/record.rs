@@ -83,6 +83,7 @@ impl Recorder<'_> {
         let mut calls = vec![call("BEGIN", vec![])];
         calls.extend(fence.check(&left));
         calls.extend(self.forget_ahead_of.map(forget_ahead_of));
+        calls.extend(statements::bring_along(&left, &writer(marks.newest)));
         // Where the keys of what was written come back, and which facts were stated there.
         let mut keys = Vec::new();
         for wave in waves(left.iter().copied()) {

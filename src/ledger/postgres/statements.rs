@@ -323,6 +323,26 @@ pub(super) fn of<'a>(kind: Kind, facts: &[&'a Fact], writer: &Writer<'_>) -> Vec
     }
 }
 
+/// The rows of what was accepted for schedules that are not this node's, where its being written ahead
+/// was left out with an earlier transaction.
+pub(super) fn bring_along<'a>(
+    facts: &[(usize, &'a Fact)],
+    writer: &Writer<'_>,
+) -> Option<Call<'a>> {
+    let accepted = facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::Ended(it) if it.verdict == Verdict::Accepted => Some(it.delivery.as_ref()),
+        _ => None,
+    });
+    let strangers = accepted.filter(|it| (writer.strange)(&it.occurrence.schedule));
+    let mut alone: Vec<&Delivery> = strangers.collect();
+    for (_, fact) in facts {
+        if let Fact::WrittenAhead(delivery) = fact {
+            alone.retain(|it| it.idempotency_key != delivery.idempotency_key);
+        }
+    }
+    (!alone.is_empty()).then(|| write_ahead(&alone, writer.incarnation))
+}
+
 fn write_ahead<'a>(deliveries: &[&'a Delivery], sender: Option<i64>) -> Call<'a> {
     let it = deliveries;
     let columns = vec![
