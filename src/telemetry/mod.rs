@@ -415,18 +415,13 @@ impl Tally {
 
 /// How things stand, as `systemctl status` shows it.
 pub fn status(agenda: &Agenda) -> String {
-    let enabled = agenda.schedules().filter(|(it, _)| it.enabled).count();
-    let next = agenda
-        .schedules()
-        .filter_map(|(schedule, next)| Some((next?, &schedule.id)))
-        .min();
-    let next = match next {
+    let next = match agenda.next_occurrence() {
         Some((at, schedule)) => format!("next is {schedule} at {at}"),
         None => "nothing is due".to_owned(),
     };
     format!(
         "{}, open deliveries: {}; {next}",
-        counted(enabled, "schedule"),
+        counted(agenda.enabled(), "schedule"),
         agenda.open_deliveries()
     )
 }

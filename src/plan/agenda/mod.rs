@@ -164,6 +164,8 @@ pub struct Agenda {
     last: Moment,
     hold: Option<Hold>,
     entries: HashMap<ScheduleId, Entry>,
+    /// How many of them are enabled.
+    enabled: usize,
     /// Of every schedule that was ever in force.
     known: HashMap<ScheduleId, Known>,
     /// Written ahead by a process that may have ended before their scheduled time.
@@ -258,6 +260,7 @@ impl Agenda {
             last: now,
             hold: None,
             entries: HashMap::default(),
+            enabled: 0,
             known: HashMap::default(),
             left_over: HashMap::default(),
             open: HashMap::default(),
@@ -429,6 +432,28 @@ impl Agenda {
         self.entries
             .values()
             .map(|entry| (&entry.schedule, entry.next.map(|slot| slot.at)))
+    }
+
+    /// How many schedules are enabled.
+    pub fn enabled(&self) -> usize {
+        self.enabled
+    }
+
+    /// The next occurrence of all, found without a look at each schedule: none comes before its timer.
+    pub fn next_occurrence(&self) -> Option<(Timestamp, &ScheduleId)> {
+        let mut next: Option<(Timestamp, &ScheduleId)> = None;
+        for (wake, timer) in self.wall.iter() {
+            if next.is_some_and(|(at, _)| at < wake) {
+                break;
+            }
+            if let AtWall::Schedule(id) = timer
+                && let Some(slot) = self.entries.get(id).and_then(|entry| entry.next)
+            {
+                let this = (slot.at, id);
+                next = Some(next.map_or(this, |before| before.min(this)));
+            }
+        }
+        next
     }
 
     /// How many deliveries have no verdict yet.

@@ -82,6 +82,8 @@ impl Agenda {
             self.begin(&schedule, from_now_on);
         }
         self.clear_wake(&id);
+        self.forget_entry(&id);
+        self.enabled += usize::from(schedule.enabled);
         self.entries.insert(
             id.clone(),
             Entry {
@@ -106,11 +108,17 @@ impl Agenda {
     pub(super) fn remove(&mut self, id: &ScheduleId, now: Moment) {
         self.withdraw_prepared(id);
         self.clear_wake(id);
-        self.entries.remove(id);
+        self.forget_entry(id);
         for open in self.left_over.remove(id).unwrap_or_default() {
             self.take_over_as_open(open, now);
         }
         self.cease(id, now);
+    }
+
+    pub(super) fn forget_entry(&mut self, id: &ScheduleId) {
+        if let Some(entry) = self.entries.remove(id) {
+            self.enabled -= usize::from(entry.schedule.enabled);
+        }
     }
 
     /// Deals with all occurrences of one schedule up to `now`, and writes the next one ahead.

@@ -158,7 +158,7 @@ impl Agenda {
             self.boot.remove(pace.free_at, AtBoot::Pace(id.clone()));
         }
         self.clear_wake(id);
-        self.entries.remove(id);
+        self.forget_entry(id);
         self.known.remove(id);
         self.left_over.remove(id);
         self.openings.remove(id);

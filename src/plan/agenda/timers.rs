@@ -32,6 +32,11 @@ impl<At: Copy + Ord, What: Clone + Ord> Timers<At, What> {
         }
     }
 
+    /// Earliest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (At, &What)> {
+        self.set.iter().map(|(at, what)| (*at, what))
+    }
+
     pub(super) fn next(&self) -> Option<At> {
         self.set.first().map(|(at, _)| *at)
     }
