@@ -1,5 +1,5 @@
 //! What one attempt brought, in the words that the retry rules decide by.
-//! It knows no HTTP: which status means what is `api/http.rs`'s knowledge.
+//! It knows no HTTP: which status means what is `api/http/answer.rs`'s knowledge.
 
 use std::time::Duration;
 

@@ -61,15 +61,6 @@ impl Coverage {
         self.until
     }
 
-    /// The newest occurrence that ended without acceptance since.
-    pub fn newest_missed(&self) -> Option<Timestamp> {
-        let missed = |span: &Span| match span {
-            Span::Missed { last, .. } => Some(*last),
-            Span::Covered { .. } => None,
-        };
-        self.spans.iter().filter_map(missed).max()
-    }
-
     /// The window of an occurrence scheduled at `end`, whose predecessor was scheduled at `previous`.
     /// Deliveries that lie ahead of it are ignored: the clock may have stepped back.
     pub fn window(&self, end: Timestamp, previous: impl FnOnce() -> Timestamp) -> Window {

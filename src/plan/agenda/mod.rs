@@ -210,19 +210,6 @@ struct Known {
     delivered: BTreeSet<Timestamp>,
 }
 
-impl Known {
-    /// Up to where its occurrences have been dealt with. A kill leaves what was skipped in front of what
-    /// another schedule still had to do.
-    fn place(&self) -> Timestamp {
-        let newest_missed = self.coverage.newest_missed();
-        let all = [self.left_off_at, self.began_at];
-        all.into_iter()
-            .chain(newest_missed)
-            .max()
-            .unwrap_or(self.began_at)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum AtWall {
     /// An occurrence is to be opened or written ahead.

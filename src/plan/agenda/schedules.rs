@@ -75,7 +75,7 @@ impl Agenda {
         }
         let from_now_on = self.latest_seen(now);
         let place = match self.known.get(&id) {
-            Some(known) if known.in_force && !was_in_force => known.place(),
+            Some(known) if known.in_force && !was_in_force => known.left_off_at.max(known.began_at),
             _ => from_now_on,
         };
         if schedule.enabled && !self.is_in_force(&id) {

@@ -9,7 +9,6 @@ use crate::plan::outcome::{Acceptance, Answer, Outcome, Reached, RetryAfter};
 use crate::plan::pause::Pauses;
 use crate::plan::remembered::{AcceptedDelivery, RememberedSchedule};
 use crate::plan::run::{Finding, Progress};
-use crate::plan::window::Span;
 use crate::schedule::cron::{self, CronExpr};
 use crate::schedule::message::{Message, Template};
 use crate::schedule::recurrence::{Recurrence, Timing, Zone};
@@ -839,24 +838,6 @@ fn s8_what_was_written_ahead_before_a_kill_counts_among_the_newest() {
     23T11:20:00 accepted a-20261123T1000
     23T11:20:00 send a-20261123T1100 #1 (10:00-11:00 missed 0)
     23T11:20:00 accepted a-20261123T1100
-    ");
-}
-
-#[test]
-fn what_was_skipped_before_a_kill_is_not_decided_anew() {
-    let mut remembered = remembered("a", "2026-11-23T08:59:59Z");
-    let nine = "2026-11-23T09:00:00Z".parse().unwrap();
-    remembered.schedules[0].spans.push(Span::Missed {
-        first: nine,
-        last: nine,
-        count: 1,
-    });
-    let mut world = World::restarted("2026-11-23T09:00:03Z", remembered);
-    world.put(schedule("a", "0 9-23 * * *"));
-    world.live_until("2026-11-23T10:00:00Z");
-    insta::assert_snapshot!(world.story(), @"
-    23T10:00:00 send a-20261123T1000 #1 (08:59-10:00 missed 1)
-    23T10:00:00 accepted a-20261123T1000
     ");
 }
 
