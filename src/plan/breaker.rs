@@ -112,9 +112,7 @@ impl Gates {
         if self.shut.is_empty() {
             return None;
         }
-        Gate::of(target)
-            .into_iter()
-            .find(|gate| self.shut.contains_key(gate))
+        Gate::of(target).into_iter().find(|gate| self.is_shut(gate))
     }
 
     pub fn is_shut(&self, gate: &Gate) -> bool {

@@ -108,10 +108,7 @@ impl Connection {
 
     /// The same, waiting longer than for others. The session has to allow it.
     pub(super) fn batch_within(&self, patience: Duration, sql: &str) -> Result<(), Trouble> {
-        match wait(self.client.batch_execute(sql), patience) {
-            Some(done) => Ok(done?),
-            None => Err(Trouble::Silent(patience)),
-        }
+        answered(self.client.batch_execute(sql), patience)
     }
 
     /// All of them in one round trip, whatever becomes of the single one: the rows of each, or what
@@ -145,10 +142,17 @@ impl Connection {
         &self,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        match wait(answer, PATIENCE) {
-            Some(answer) => Ok(answer?),
-            None => Err(Trouble::Silent(PATIENCE)),
-        }
+        answered(answer, PATIENCE)
+    }
+}
+
+fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    patience: Duration,
+) -> Result<T, Trouble> {
+    match wait(answer, patience) {
+        Some(answer) => Ok(answer?),
+        None => Err(Trouble::Silent(patience)),
     }
 }
 

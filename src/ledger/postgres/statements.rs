@@ -2,7 +2,7 @@
 //! It knows no transaction, and nothing of what else is written with them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use tokio_postgres::types::ToSql;
@@ -335,11 +335,15 @@ pub(super) fn bring_along<'a>(
     });
     let strangers = accepted.filter(|it| (writer.strange)(&it.occurrence.schedule));
     let mut alone: Vec<&Delivery> = strangers.collect();
-    for (_, fact) in facts {
-        if let Fact::WrittenAhead(delivery) = fact {
-            alone.retain(|it| it.idempotency_key != delivery.idempotency_key);
-        }
+    if alone.is_empty() {
+        return None;
     }
+    let stated = facts.iter().filter_map(|(_, fact)| match fact {
+        Fact::WrittenAhead(delivery) => Some(&delivery.idempotency_key),
+        _ => None,
+    });
+    let stated: HashSet<_> = stated.collect();
+    alone.retain(|it| !stated.contains(&it.idempotency_key));
     (!alone.is_empty()).then(|| write_ahead(&alone, writer.incarnation))
 }
 
