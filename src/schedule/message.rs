@@ -169,23 +169,15 @@ impl Template {
         }
     }
 
-    pub fn source(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `variable` stands anywhere in it.
-    pub fn names(&self, variable: &str) -> bool {
-        ENVIRONMENT
-            .template_from_str(&self.0)
-            .is_ok_and(|template| template.undeclared_variables(false).contains(variable))
-    }
-
-    /// Every variable that is neither one of [`Variables::NAMES`] nor of `also`, in whatever branch it stands: rendering
-    /// sees those alone that it comes through.
-    pub fn unknown_variables(&self, also: &[&str]) -> Vec<TemplateError> {
-        let Ok(template) = ENVIRONMENT.template_from_str(&self.0) else {
-            return Vec::new();
-        };
+    /// A template that is right in its syntax and names, in whatever branch, but [`Variables::NAMES`] and `also`:
+    /// rendering sees those names alone that it comes through.
+    ///
+    /// # Errors
+    /// All that is wrong, in its order.
+    pub fn checked(source: &str, also: &[&str]) -> Result<Self, Vec<TemplateError>> {
+        let template = ENVIRONMENT
+            .template_from_str(source)
+            .map_err(|error| vec![TemplateError::new(&error, source)])?;
         let is_known = |name: &str| {
             Variables::NAMES.contains(&name)
                 || also.contains(&name)
@@ -195,10 +187,24 @@ impl Template {
             .undeclared_variables(false)
             .into_iter()
             .filter(|name| !is_known(name))
-            .map(|name| TemplateError::unknown_variable(&name, place_of(&name, &self.0), also))
+            .map(|name| TemplateError::unknown_variable(&name, place_of(&name, source), also))
             .collect();
         errors.sort_by_key(|error| error.range.as_ref().map(|range| range.start));
-        errors
+        match errors.is_empty() {
+            true => Ok(Self(source.into())),
+            false => Err(errors),
+        }
+    }
+
+    pub fn source(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `variable` stands anywhere in it.
+    pub fn names(&self, variable: &str) -> bool {
+        ENVIRONMENT
+            .template_from_str(&self.0)
+            .is_ok_and(|template| template.undeclared_variables(false).contains(variable))
     }
 
     /// # Errors
@@ -413,7 +419,7 @@ mod tests {
     fn variables_are_known_in_every_branch() {
         #[track_caller]
         fn check(source: &str, expected: &[&str]) {
-            let errors = Template::parse(source).unwrap().unknown_variables(&[]);
+            let errors = Template::checked(source, &[]).err().unwrap_or_default();
             let found: Vec<_> = errors
                 .into_iter()
                 .map(|error| &source[error.range.expect("it stands in the source")])

@@ -20,7 +20,7 @@ pub fn schema() -> Value {
         .map(|(key, description, more)| (key.to_owned(), (description, more)))
         .collect::<BTreeMap<_, _>>();
     Schema {
-        keys: document.known(),
+        keys: &document.known(),
         about: &about,
     }
     .file(
@@ -277,7 +277,8 @@ mod tests {
     fn every_key_is_described_and_nothing_else() {
         let mut document = Document::new(Path::new(""), "");
         document.read(RawSchedule::read);
-        let known: BTreeSet<&str> = document.known().keys().map(String::as_str).collect();
+        let known = document.known();
+        let known: BTreeSet<&str> = known.keys().map(String::as_str).collect();
         let described: BTreeSet<&str> = about().into_iter().map(|(key, ..)| key).collect();
         assert_eq!(described, known);
     }

@@ -28,7 +28,7 @@ pub fn schema() -> Value {
         .chain(of_defaults)
         .collect::<BTreeMap<_, _>>();
     Schema {
-        keys: document.known(),
+        keys: &document.known(),
         about: &about,
     }
     .file(
@@ -283,8 +283,8 @@ mod tests {
     fn every_key_is_described_and_nothing_else() {
         let mut document = Document::new(Path::new(""), "[agents.NAME]");
         document.read(RawSettings::read);
-        let known: BTreeSet<&str> = document
-            .known()
+        let known = document.known();
+        let known: BTreeSet<&str> = known
             .keys()
             .map(String::as_str)
             .filter(|key| !key.starts_with("defaults."))

@@ -63,7 +63,8 @@ pub struct Document<'i> {
     pub problems: Vec<Problem>,
     pub unread: Unread,
     /// Every key that somebody asked for, by its full name.
-    known: BTreeMap<String, Kind>,
+    /// Of each table: its prefix, and what was asked for below it.
+    asked: Vec<(String, Vec<(&'static str, Kind)>)>,
     unknown: Vec<Unknown>,
 }
 
@@ -112,7 +113,7 @@ impl<'i> Document<'i> {
             text,
             problems: Vec::new(),
             unread: Unread::default(),
-            known: BTreeMap::new(),
+            asked: Vec::new(),
             unknown: Vec::new(),
         }
     }
@@ -139,14 +140,24 @@ impl<'i> Document<'i> {
     }
 
     /// Every key that was asked for, by its full name, and what its value can be.
-    pub fn known(&self) -> &BTreeMap<String, Kind> {
-        &self.known
+    pub fn known(&self) -> BTreeMap<String, Kind> {
+        let tables = self.asked.iter();
+        tables
+            .flat_map(|(prefix, keys)| {
+                keys.iter()
+                    .map(move |(key, kind)| (format!("{prefix}{key}"), *kind))
+            })
+            .collect()
     }
 
     fn tell_unknown(&mut self) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let known = self.known();
         for unknown in std::mem::take(&mut self.unknown) {
             let message = format!("unknown key `{}{}`", unknown.prefix, unknown.name);
-            let (meant, help) = unknown.meant(&self.known);
+            let (meant, help) = unknown.meant(&known);
             self.unread.keys.extend(meant);
             let problem = Problem::error(&self.path, message).at(unknown.place);
             self.problems.push(problem.help(help));
@@ -304,17 +315,14 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// What is left is unknown.
     fn close(self) {
-        let siblings: Vec<&'static str> = self.asked.iter().map(|(key, _)| *key).collect();
-        let full_name = |(key, kind)| (format!("{}{key}", self.prefix), kind);
-        let known = self.asked.into_iter().map(full_name);
-        self.document.known.extend(known);
         let unknown = self.entries.iter().map(|(key, _)| Unknown {
             prefix: self.prefix.clone(),
             name: key.get_ref().to_string(),
             place: key.span(),
-            siblings: siblings.clone(),
+            siblings: self.asked.iter().map(|(key, _)| *key).collect(),
         });
         self.document.unknown.extend(unknown);
+        self.document.asked.push((self.prefix, self.asked));
     }
 }
 

@@ -42,15 +42,17 @@ impl Resolver {
         };
         let input = match (&raw.input, &raw.input_file, input_file) {
             (Some(field), ..) => Some(self.input_template(field)?),
-            (None, Some(field), Some(Ok(text))) => match checked(&text, &Message::PARTS) {
-                Ok(template) => Some(template),
-                Err(errors) => {
-                    for error in &errors {
-                        self.input_file_problem(field, &text, error);
+            (None, Some(field), Some(Ok(text))) => {
+                match Template::checked(&text, &Message::PARTS) {
+                    Ok(template) => Some(template),
+                    Err(errors) => {
+                        for error in &errors {
+                            self.input_file_problem(field, &text, error);
+                        }
+                        return None;
                     }
-                    return None;
                 }
-            },
+            }
             (None, Some(field), Some(Err(reason))) => {
                 self.error(
                     field.span.clone(),
@@ -149,7 +151,7 @@ impl Resolver {
         also: &[&str],
         place: impl Fn(Place) -> Place,
     ) -> Option<Template> {
-        match checked(source, also) {
+        match Template::checked(source, also) {
             Ok(template) => Some(template),
             Err(errors) => {
                 for error in &errors {
@@ -182,48 +184,54 @@ impl Resolver {
     }
 
     /// A template may have the right syntax and still ask a value for what it can't give: render each one for an
-    /// occurrence with nothing missed, and for one that covers others.
+    /// occurrence with nothing missed, and where that makes a difference for one that covers others.
     pub(super) fn try_out(&mut self, schedule: &Schedule, raw: &RawSchedule, now: Timestamp) {
         let told = self.problems.len();
-        for missed_count in [0, 3] {
-            self.render(schedule, raw, &sample(schedule, now, missed_count));
-            if self.problems.len() > told {
-                // The other one has the same problems, as a rule.
-                return;
-            }
+        let nothing_missed = sample(schedule, now);
+        self.render(schedule, raw, &nothing_missed);
+        // Where there are problems, the other one has the same, as a rule.
+        if self.problems.len() == told && counts_missed(schedule) {
+            let missed_count = 3;
+            self.render(
+                schedule,
+                raw,
+                &Variables {
+                    missed_count,
+                    ..nothing_missed
+                },
+            );
         }
     }
 
     fn render(&mut self, schedule: &Schedule, raw: &RawSchedule, variables: &Variables) {
         let message = &schedule.message;
-        let conversation_template = match &schedule.conversation {
-            Conversation::Template(template) => Some(template),
-            _ => None,
-        };
-        let templates = [
-            (message.update_text.as_ref(), raw.event.update_text.as_ref()),
-            (Some(&message.marker), raw.event.marker.as_ref()),
-            (conversation_template, raw.conversation.as_ref()),
+        let text = message.text(variables);
+        let of_the_text = [
+            (message.update_text.as_ref(), &raw.event.update_text),
+            (Some(&message.marker), &raw.event.marker),
         ];
-        let mut all_render = true;
-        for (template, field) in templates {
+        let conversation = (conversation_template(schedule), &raw.conversation);
+        let suspects = of_the_text.into_iter().filter(|_| text.is_err());
+        let mut is_told = false;
+        for (template, field) in suspects.chain([conversation]) {
             if let Some(Err(error)) = template.map(|template| message.render(template, variables)) {
-                all_render = false;
+                is_told = true;
                 self.template_problem(&error, |range| {
-                    field.and_then(|field| field.part_or_all(range))
+                    field.as_ref().and_then(|field| field.part_or_all(range))
                 });
             }
         }
-        if let Ok(marker) = message.marker(variables)
+        if raw.event.marker.is_some()
+            && let Ok(marker) = message.marker(variables)
             && has_line_break(&marker)
         {
             let message = "`event.marker` has a line break";
             self.error(place(&raw.event.marker), message, ONE_LINE);
         }
-        if !all_render {
+        if is_told {
             return;
         }
-        match message.text(variables) {
+        match text {
             Err(error) => match (&raw.input, &raw.input_file) {
                 (Some(field), _) => {
                     self.template_problem(&error, |range| field.part_or_all(range));
@@ -258,19 +266,24 @@ fn has_line_break(text: &str) -> bool {
     text.contains(['\n', '\r'])
 }
 
-/// A template that is right in its syntax, and names what is there.
-fn checked(source: &str, also: &[&str]) -> Result<Template, Vec<TemplateError>> {
-    let template = Template::parse(source).map_err(|error| vec![error])?;
-    let unknown = template.unknown_variables(also);
-    if unknown.is_empty() {
-        Ok(template)
-    } else {
-        Err(unknown)
+fn conversation_template(schedule: &Schedule) -> Option<&Template> {
+    match &schedule.conversation {
+        Conversation::Template(template) => Some(template),
+        _ => None,
     }
 }
 
+/// Whether any template asks how many were missed.
+fn counts_missed(schedule: &Schedule) -> bool {
+    let message = &schedule.message;
+    let own = [&message.update_text, &message.input].into_iter().flatten();
+    own.chain([&message.marker])
+        .chain(conversation_template(schedule))
+        .any(|template| template.source().contains("missed_count"))
+}
+
 /// The values of the next occurrence, or of one right now.
-fn sample(schedule: &Schedule, now: Timestamp, missed_count: u64) -> Variables {
+fn sample(schedule: &Schedule, now: Timestamp) -> Variables {
     let at = schedule
         .recurrence
         .next_after(now)
@@ -285,7 +298,7 @@ fn sample(schedule: &Schedule, now: Timestamp, missed_count: u64) -> Variables {
     let window = Window {
         start: at,
         end: at,
-        missed_count,
+        missed_count: 0,
     };
     delivery::variables(schedule, &occurrence, &request_id, at, window)
 }
