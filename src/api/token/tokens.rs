@@ -112,7 +112,9 @@ impl Tokens {
             Place::File(path) => Some(Stamp::of(&source.metadata(&path)?)),
             Place::Text(_) => None,
         };
-        if let Some(value) = value.filter(|value| stamp.is_some() && value.stamp == stamp) {
+        if let Some(value) = value.filter(|value| value.stamp == stamp)
+            && (stamp.is_some() || source.read(&self.env)? == value.secret)
+        {
             return Ok(value);
         }
         let secret = source.read(&self.env)?;
