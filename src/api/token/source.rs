@@ -91,9 +91,13 @@ pub(super) enum Place {
 
 impl TokenSource {
     pub fn read(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Secret, TokenError> {
-        match self.place(env)? {
+        self.read_at(&self.place(env)?)
+    }
+
+    pub(super) fn read_at(&self, place: &Place) -> Result<Secret, TokenError> {
+        match place {
             Place::Text(text) => self.parse(text.as_bytes()),
-            Place::File(path) => self.parse(&self.read_file(&path)?),
+            Place::File(path) => self.parse(&self.read_file(path)?),
         }
     }
 

@@ -107,18 +107,22 @@ impl Tokens {
         let token = self.read().tokens.get(id).cloned();
         let Token { source, value } = token.ok_or_else(|| TokenError::NoSource(id.clone()))?;
 
+        let place = source.place(&self.env)?;
         // Taken before the file is read: a file that changes in between is read once more next time.
-        let stamp = match source.place(&self.env)? {
-            Place::File(path) => Some(Stamp::of(&source.metadata(&path)?)),
+        let stamp = match &place {
+            Place::File(path) => Some(Stamp::of(&source.metadata(path)?)),
             Place::Text(_) => None,
         };
-        if let Some(value) = value.filter(|value| value.stamp == stamp)
-            && (stamp.is_some() || source.read(&self.env)? == value.secret)
-        {
-            return Ok(value);
+        // A file is known by its stamp, a text by itself.
+        let known = match value.filter(|value| value.stamp == stamp) {
+            Some(value) if stamp.is_some() => return Ok(value),
+            known => known,
+        };
+        let secret = source.read_at(&place)?;
+        match known {
+            Some(value) if value.secret == secret => Ok(value),
+            _ => Ok(self.take(id, &source, secret, stamp)),
         }
-        let secret = source.read(&self.env)?;
-        Ok(self.take(id, &source, secret, stamp))
     }
 
     fn take(
