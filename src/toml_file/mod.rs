@@ -62,8 +62,7 @@ pub struct Document<'i> {
     pub text: &'i str,
     pub problems: Vec<Problem>,
     pub unread: Unread,
-    /// Every key that somebody asked for, by its full name.
-    /// Of each table: its prefix, and what was asked for below it.
+    /// Every key that somebody asked for, by the prefix of its table.
     asked: Vec<(String, Vec<(&'static str, Kind)>)>,
     unknown: Vec<Unknown>,
 }

@@ -426,7 +426,7 @@ impl Agenda {
         self.enabled
     }
 
-    /// The next occurrence of all, found without a look at each schedule: none comes before its timer.
+    /// The next occurrence of all, found by a look at those alone whose timers are the earliest: none comes before its timer.
     pub fn next_occurrence(&self) -> Option<(Timestamp, &ScheduleId)> {
         let mut next: Option<(Timestamp, &ScheduleId)> = None;
         for (wake, timer) in self.wall.iter() {
