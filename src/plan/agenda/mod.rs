@@ -25,7 +25,7 @@ use crate::plan::fact::{Attempt, Fact};
 use crate::plan::follow::Followed;
 use crate::plan::limits::Openings;
 use crate::plan::occurrence::{IdempotencyKey, Namespace};
-use crate::plan::pause::{Pauses, Scope};
+use crate::plan::pause::Pauses;
 use crate::plan::remembered::{Delivered, OpenDelivery, Remembered};
 use crate::plan::run::{Overdue, Run};
 use crate::plan::window::Coverage;
@@ -45,6 +45,7 @@ mod snapshot;
 mod tests;
 mod timers;
 mod waits;
+mod wall;
 
 use by_schedule::BySchedule;
 use deliveries::{Open, Pace};
@@ -55,6 +56,7 @@ use slots::Slots;
 pub use snapshot::{ScheduleNow, Snapshot};
 use timers::Timers;
 pub use waits::Wait;
+use wall::{AtWall, Wall};
 
 /// What the agenda wants done. The order counts: a fact stands before the attempt that relies on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +174,7 @@ pub struct Agenda {
     left_over: HashMap<ScheduleId, Vec<OpenDelivery>>,
     open: HashMap<IdempotencyKey, Open>,
     open_by_schedule: BySchedule,
-    wall: Timers<Timestamp, AtWall>,
+    wall: Wall,
     boot: Timers<Boottime, AtBoot>,
     gates: Gates,
     paces: HashMap<ScheduleId, Pace>,
@@ -211,17 +213,6 @@ struct Known {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum AtWall {
-    /// An occurrence is to be opened or written ahead.
-    Schedule(ScheduleId),
-    /// A delivery's jitter is over.
-    Due(IdempotencyKey),
-    // Last, so that what falls due at its end is not skipped by it.
-    /// A pause expires.
-    Resume(Scope),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum AtBoot {
     // First, so that what has expired by a start is not sent once more.
     Deadline(IdempotencyKey),
@@ -252,7 +243,7 @@ impl Agenda {
             left_over: HashMap::default(),
             open: HashMap::default(),
             open_by_schedule: BySchedule::default(),
-            wall: Timers::new(),
+            wall: Wall::new(),
             boot: Timers::new(),
             gates: Gates::default(),
             paces: HashMap::default(),
@@ -426,21 +417,10 @@ impl Agenda {
         self.enabled
     }
 
-    /// The next occurrence of all, found by a look at those alone whose timers are the earliest: none comes before its timer.
+    /// The next occurrence of all.
     pub fn next_occurrence(&self) -> Option<(Timestamp, &ScheduleId)> {
-        let mut next: Option<(Timestamp, &ScheduleId)> = None;
-        for (wake, timer) in self.wall.iter() {
-            if next.is_some_and(|(at, _)| at < wake) {
-                break;
-            }
-            if let AtWall::Schedule(id) = timer
-                && let Some(slot) = self.entries.get(id).and_then(|entry| entry.next)
-            {
-                let this = (slot.at, id);
-                next = Some(next.map_or(this, |before| before.min(this)));
-            }
-        }
-        next
+        let of = |id| Some((self.entries.get(id)?.next?.at, id));
+        self.wall.first_schedules().filter_map(of).min()
     }
 
     /// How many deliveries have no verdict yet.
@@ -470,7 +450,7 @@ impl Agenda {
     /// Whether one was due.
     fn run_wall_timer(&mut self, now: Moment) -> bool {
         match self.wall.pop_due(now.wall) {
-            Some(AtWall::Schedule(id)) => self.settle(&id, now),
+            Some(AtWall::Open(id) | AtWall::WriteAhead(id)) => self.settle(&id, now),
             Some(AtWall::Due(key)) => self.jitter_over(&key, now),
             Some(AtWall::Resume(scope)) => self.resume_by_itself(&scope, now),
             None => return false,

@@ -28,8 +28,8 @@ impl Agenda {
         self.set_resumes();
         for id in self.in_scope(scope) {
             self.withdraw_prepared(&id);
-            self.clear_wake(&id);
-            self.set_wake(&id);
+            self.clear_timer(&id);
+            self.set_timer(&id);
         }
     }
 
@@ -45,7 +45,7 @@ impl Agenda {
     /// A pause has expired.
     pub(super) fn resume_by_itself(&mut self, scope: &Scope, now: Moment) {
         for id in self.in_scope(scope) {
-            self.clear_wake(&id);
+            self.clear_timer(&id);
             self.settle(&id, now);
         }
         self.end_pause(scope, Resumed::Expired, now);
@@ -88,8 +88,8 @@ impl Agenda {
             how,
         });
         for id in self.in_scope(scope) {
-            self.clear_wake(&id);
-            self.set_wake(&id);
+            self.clear_timer(&id);
+            self.set_timer(&id);
         }
         let mut held: Vec<_> = self
             .open

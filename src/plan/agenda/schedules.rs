@@ -27,7 +27,7 @@ pub(super) struct Entry {
     /// The first one after `place`; never of a disabled schedule.
     pub(super) next: Option<Slot>,
     prepared: Option<Prepared>,
-    wake: Option<Timestamp>,
+    timer: Option<(Timestamp, AtWall)>,
     told_stuck: bool,
 }
 
@@ -81,7 +81,7 @@ impl Agenda {
         if schedule.enabled && !self.is_in_force(&id) {
             self.begin(&schedule, from_now_on);
         }
-        self.clear_wake(&id);
+        self.clear_timer(&id);
         self.forget_entry(&id);
         self.enabled += usize::from(schedule.enabled);
         self.entries.insert(
@@ -91,7 +91,7 @@ impl Agenda {
                 schedule,
                 place,
                 prepared: None,
-                wake: None,
+                timer: None,
                 told_stuck: false,
             },
         );
@@ -102,12 +102,12 @@ impl Agenda {
         for key in self.of_schedule(&id) {
             self.expect_acceptance(&key, now);
         }
-        self.set_wake(&id);
+        self.set_timer(&id);
     }
 
     pub(super) fn remove(&mut self, id: &ScheduleId, now: Moment) {
         self.withdraw_prepared(id);
-        self.clear_wake(id);
+        self.clear_timer(id);
         self.forget_entry(id);
         for open in self.left_over.remove(id).unwrap_or_default() {
             self.take_over_as_open(open, now);
@@ -126,7 +126,7 @@ impl Agenda {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        entry.wake = None;
+        entry.timer = None;
         if let Some(next) = entry.next.filter(|slot| slot.at <= now.wall) {
             self.skip_paused(id, next.at, now);
         }
@@ -187,7 +187,7 @@ impl Agenda {
             }
         }
         self.prepare(id, now);
-        self.set_wake(id);
+        self.set_timer(id);
     }
 
     /// What fell due while the schedule is paused is skipped, up to now or to the pause's end.
@@ -230,8 +230,8 @@ impl Agenda {
             entry.place = now.wall;
             entry.next = next_of(&entry.schedule, now.wall);
             self.withdraw_prepared(&id);
-            self.clear_wake(&id);
-            self.set_wake(&id);
+            self.clear_timer(&id);
+            self.set_timer(&id);
         }
     }
 
@@ -601,7 +601,7 @@ impl Agenda {
         reopened
     }
 
-    pub(super) fn set_wake(&mut self, id: &ScheduleId) {
+    pub(super) fn set_timer(&mut self, id: &ScheduleId) {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
@@ -622,24 +622,24 @@ impl Agenda {
         let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
-        let at = if entry.prepared.is_some() || nothing_to_prepare {
-            slot.at
+        let (at, what) = if entry.prepared.is_some() || nothing_to_prepare {
+            (slot.at, AtWall::Open(id.clone()))
         } else {
-            earlier(slot.at, LEAD)
+            (earlier(slot.at, LEAD), AtWall::WriteAhead(id.clone()))
         };
-        entry.wake = Some(at);
-        self.wall.set(at, AtWall::Schedule(id.clone()));
+        entry.timer = Some((at, what.clone()));
+        self.wall.set(at, what);
     }
 
     fn will_be_paused(&self, id: &ScheduleId, slot: &Slot) -> bool {
         self.pauses.until(id).is_some_and(|until| slot.at < until)
     }
 
-    pub(super) fn clear_wake(&mut self, id: &ScheduleId) {
+    pub(super) fn clear_timer(&mut self, id: &ScheduleId) {
         if let Some(entry) = self.entries.get_mut(id)
-            && let Some(at) = entry.wake.take()
+            && let Some((at, what)) = entry.timer.take()
         {
-            self.wall.remove(at, AtWall::Schedule(id.clone()));
+            self.wall.remove(at, what);
         }
     }
 }

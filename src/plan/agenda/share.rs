@@ -45,7 +45,7 @@ impl Agenda {
             match schedule {
                 Some(schedule) => {
                     self.put(schedule, now);
-                    self.clear_wake(&id);
+                    self.clear_timer(&id);
                     self.settle(&id, now);
                 }
                 None => self.remove(&id, now),
@@ -75,7 +75,7 @@ impl Agenda {
         self.observe_clock(now);
         let mut given_up = Vec::new();
         for id in ids {
-            self.clear_wake(&id);
+            self.clear_timer(&id);
             self.settle(&id, now);
             if self.is_in_flight(&id) {
                 continue;
@@ -157,7 +157,7 @@ impl Agenda {
         if let Some(pace) = self.paces.remove(id) {
             self.boot.remove(pace.free_at, AtBoot::Pace(id.clone()));
         }
-        self.clear_wake(id);
+        self.clear_timer(id);
         self.forget_entry(id);
         self.known.remove(id);
         self.left_over.remove(id);

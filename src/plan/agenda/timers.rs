@@ -25,16 +25,16 @@ impl<At: Copy + Ord, What: Clone + Ord> Timers<At, What> {
 
     /// Takes the earliest that is due at `now`.
     pub(super) fn pop_due(&mut self, now: At) -> Option<What> {
-        if self.set.first()?.0 <= now {
-            self.set.pop_first().map(|(_, what)| what)
-        } else {
-            None
-        }
+        self.next().filter(|at| *at <= now).and_then(|_| self.pop())
     }
 
-    /// Earliest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (At, &What)> {
-        self.set.iter().map(|(at, what)| (*at, what))
+    /// Takes the earliest.
+    pub(super) fn pop(&mut self) -> Option<What> {
+        self.set.pop_first().map(|(_, what)| what)
+    }
+
+    pub(super) fn first(&self) -> Option<&What> {
+        self.set.first().map(|(_, what)| what)
     }
 
     pub(super) fn next(&self) -> Option<At> {
