@@ -15,6 +15,11 @@ pub(super) struct BySchedule {
 }
 
 impl BySchedule {
+    pub(super) fn make_room(&mut self, schedules: usize) {
+        let more = schedules.saturating_sub(self.deliveries.len());
+        self.deliveries.reserve(more);
+    }
+
     pub(super) fn insert(&mut self, id: ScheduleId, delivery: Waiting) {
         let deliveries = self
             .deliveries

@@ -190,15 +190,12 @@ impl Agenda {
         let Some(open) = self.open.get(key).filter(|open| !open.is_manual()) else {
             return false;
         };
-        let (scheduled_at, id) = (
-            open.delivery.occurrence.scheduled_at,
-            open.delivery.occurrence.schedule.clone(),
-        );
-        let Some(schedule) = self.schedule(&id).cloned() else {
+        let occurrence = &open.delivery.occurrence;
+        let (scheduled_at, is_sent) = (occurrence.scheduled_at, open.attempts > 0);
+        let Some(schedule) = self.schedule(&occurrence.schedule).cloned() else {
             return false;
         };
         let policy = schedule.policies.overlap.policy;
-        let is_sent = self.open.get(key).is_some_and(|open| open.attempts > 0);
         if policy == OverlapPolicy::Allow
             || (policy == OverlapPolicy::Skip && is_sent)
             || !self.is_active(&schedule, Some(key), now)
@@ -209,7 +206,8 @@ impl Agenda {
             self.end(key, Verdict::Skipped(Skip::Overlap), None, now);
             return true;
         }
-        let other = self.queue.get(&id).filter(|other| *other != key).cloned();
+        let other = self.queue.get(&schedule.id);
+        let other = other.filter(|other| *other != key).cloned();
         let other_is_newer = other.as_ref().is_some_and(|other| {
             let open = self.open.get(other);
             open.is_some_and(|open| open.delivery.occurrence.scheduled_at > scheduled_at)
@@ -220,7 +218,7 @@ impl Agenda {
         let displaced = match other_is_newer {
             true => Some(key.clone()),
             false => {
-                self.queue.insert(id, key.clone());
+                self.queue.insert(schedule.id.clone(), key.clone());
                 other
             }
         };

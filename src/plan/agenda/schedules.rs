@@ -95,6 +95,7 @@ impl Agenda {
                 told_stuck: false,
             },
         );
+        self.make_room();
         for open in self.left_over.remove(&id).unwrap_or_default() {
             self.take_up_left_over(&id, open, now);
         }
@@ -103,6 +104,15 @@ impl Agenda {
             self.expect_acceptance(&key, now);
         }
         self.set_timer(&id);
+    }
+
+    /// All may be due at once: then is not the time for maps to grow.
+    fn make_room(&mut self) {
+        let due = self.entries.len();
+        self.open.reserve(due.saturating_sub(self.open.len()));
+        self.openings
+            .reserve(due.saturating_sub(self.openings.len()));
+        self.open_by_schedule.make_room(due);
     }
 
     pub(super) fn remove(&mut self, id: &ScheduleId, now: Moment) {
