@@ -1,5 +1,5 @@
-//! Whom triggerd is measured beside: the floor (a bare hyper client that only has to send), and
-//! tokio-cron-scheduler with reqwest. Each runs in a process of its own and says when it is loaded.
+//! Whom triggerd is measured beside: the floor (a bare hyper client that only has to send), a bare reqwest
+//! client, and tokio-cron-scheduler with reqwest. Each runs in a process of its own and says when it is loaded.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use tokio_cron_scheduler::{Job, JobScheduler};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Kind {
     Floor,
+    Reqwest,
     Triggerd,
     /// With status pages open.
     TriggerdPages,
@@ -34,6 +35,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor: bare hyper client",
+            Self::Reqwest => "bare reqwest client",
             Self::Triggerd => "triggerd",
             Self::TriggerdPages => "triggerd, 50 status pages open",
             Self::Scheduler => "tokio-cron-scheduler, as it comes",
@@ -99,30 +101,76 @@ fn loaded() {
     let _ = writeln!(out, "loaded").and_then(|()| out.flush());
 }
 
-/// Everything is made before; at the instant `in_flight` tasks send one after the other.
+/// hyper, which only has to send.
 pub(crate) fn floor(task: &Task) -> anyhow::Result<()> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in rustls_pem(&task.authority)? {
+        roots.add(certificate)?;
+    }
+    let tls = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let url: hyper::Uri = task.url.parse()?;
+    send_all(task, move |n, body| {
+        let request = hyper::Request::post(url.clone())
+            .header(AUTHORIZATION, "Bearer at-bench")
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", format!("burst-{n}"))
+            .body(Full::new(body))
+            .expect("a good request");
+        let sent = client.request(request);
+        async move {
+            if let Ok(response) = sent.await {
+                let _ = response.into_body().collect().await;
+            }
+        }
+    })
+}
+
+/// What triggerd sends by, without triggerd.
+pub(crate) fn reqwest(task: &Task) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder()
+        .tls_certs_only([])
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let url: reqwest::Url = task.url.parse()?;
+    send_all(task, move |n, body| {
+        let sent = client
+            .post(url.clone())
+            .header(AUTHORIZATION, "Bearer at-bench")
+            .header(CONTENT_TYPE, "application/json")
+            .header("idempotency-key", format!("burst-{n}"))
+            .body(body)
+            .send();
+        async move {
+            if let Ok(response) = sent.await {
+                let _ = response.bytes().await;
+            }
+        }
+    })
+}
+
+/// Everything is made before; at the instant `in_flight` tasks send one after the other.
+fn send_all<S, F>(task: &Task, send: S) -> anyhow::Result<()>
+where
+    S: Fn(usize, Bytes) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in rustls_pem(&task.authority)? {
-            roots.add(certificate)?;
-        }
-        let tls = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
-        let url: hyper::Uri = task.url.parse()?;
         let bodies: Arc<Vec<_>> = Arc::new((0..task.n).map(|n| Bytes::from(body(n))).collect());
         loaded();
         let due = Timestamp::from_second(task.due)?;
@@ -134,24 +182,15 @@ pub(crate) fn floor(task: &Task) -> anyhow::Result<()> {
         while Timestamp::now() < due {
             std::hint::spin_loop();
         }
-        let next = Arc::new(AtomicUsize::new(0));
+        let (send, next) = (Arc::new(send), Arc::new(AtomicUsize::new(0)));
         let mut senders = tokio::task::JoinSet::new();
         for _ in 0..task.in_flight.min(task.n) {
-            let (client, url, bodies, next) =
-                (client.clone(), url.clone(), bodies.clone(), next.clone());
+            let (send, bodies, next) = (send.clone(), bodies.clone(), next.clone());
             senders.spawn(async move {
                 while let n = next.fetch_add(1, Ordering::Relaxed)
                     && let Some(body) = bodies.get(n)
                 {
-                    let request = hyper::Request::post(url.clone())
-                        .header(AUTHORIZATION, "Bearer at-bench")
-                        .header(CONTENT_TYPE, "application/json")
-                        .header("idempotency-key", format!("burst-{n}"))
-                        .body(Full::new(body.clone()))
-                        .expect("a good request");
-                    if let Ok(response) = client.request(request).await {
-                        let _ = response.into_body().collect().await;
-                    }
+                    send(n, body.clone()).await;
                 }
             });
         }

@@ -50,6 +50,8 @@ enum Role {
     #[command(hide = true)]
     Floor(contender::Task),
     #[command(hide = true)]
+    Reqwest(contender::Task),
+    #[command(hide = true)]
     Scheduler {
         #[arg(long)]
         channel: Option<usize>,
@@ -63,6 +65,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     match &options.role {
         Some(Role::Floor(task)) => contender::floor(task),
+        Some(Role::Reqwest(task)) => contender::reqwest(task),
         Some(Role::Scheduler { channel, task }) => contender::scheduler(task, *channel),
         None => {
             let cells = rounds::run(&options)?;

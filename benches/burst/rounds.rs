@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Vec<Cell>> {
             let kinds = options.only.iter().copied();
             let kinds = kinds.filter(|kind| match kind {
                 Kind::Scheduler | Kind::SchedulerLarge => n <= MOST_JOBS && api_ms == 0,
-                Kind::TriggerdPages => api_ms == 0,
+                Kind::Reqwest | Kind::TriggerdPages => api_ms == 0,
                 Kind::Floor | Kind::Triggerd | Kind::FloorTls | Kind::TriggerdTls => true,
             });
             let mut row: Vec<_> = kinds
@@ -168,6 +168,7 @@ fn fire_other(sink: &Sink, kind: Kind, n: usize, api_ms: u64) -> anyhow::Result<
         let due = due_in(room);
         let mut command = Command::new(std::env::current_exe()?);
         match kind {
+            Kind::Reqwest => command.arg("reqwest"),
             Kind::Scheduler => command.arg("scheduler"),
             Kind::SchedulerLarge => command.args(["scheduler", "--channel", "65536"]),
             _ => command.arg("floor"),
