@@ -35,8 +35,8 @@ use crate::telemetry::{self, Tally, Telemetry};
 /// How long calls in flight may take to end once the daemon is asked to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// How long what happened may wait to be dealt with and recorded while deliveries wait to be sent: in a
-/// burst the next call comes first. Killed meanwhile, the daemon repeats the call with the same key.
+/// How long what happened may wait to be dealt with and recorded in a burst: there the next call comes
+/// first. Killed meanwhile, the daemon repeats the call with the same key.
 const BACKLOG: Duration = Duration::from_secs(1);
 
 /// The most events that are taken before the agenda is asked again what is due.
@@ -62,9 +62,11 @@ pub struct Engine<C, A, L = Ledger> {
     waiting: HashMap<IdempotencyKey, oneshot::Sender<Arc<Ending>>>,
     /// Those who paused or resumed something, and hear of it once it is recorded.
     confirming: HashMap<Scope, Vec<oneshot::Sender<bool>>>,
-    /// Came while deliveries wait to be sent.
+    /// See [`Engine::is_in_burst`].
+    in_burst: bool,
+    /// Came in a burst.
     acceptances: VecDeque<Answered>,
-    /// Stated while deliveries wait to be sent.
+    /// Stated in a burst.
     unrecorded: Vec<Fact>,
     /// Since when there is any of both.
     unrecorded_since: Option<Boottime>,
@@ -96,6 +98,7 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
             inbox,
             waiting: HashMap::new(),
             confirming: HashMap::new(),
+            in_burst: false,
             acceptances: VecDeque::new(),
             unrecorded: Vec::new(),
             unrecorded_since: None,
@@ -273,7 +276,7 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
             Event::Answered(answered) => {
                 failpoint::pass(failpoint::AFTER_ANSWER);
                 let is_accepted = matches!(answered.answer.outcome, Outcome::Accepted(_));
-                if is_accepted && self.agenda.has_backlog(now) {
+                if is_accepted && self.is_in_burst(now) {
                     let actions = self.agenda.call_ended(now);
                     self.perform(actions);
                     self.acceptances.push_back(answered);
@@ -635,14 +638,22 @@ impl<C: Clock, A: TriggerApi, L: Recorder> Engine<C, A, L> {
         }
     }
 
-    /// Unless deliveries wait to be sent, and it has not waited for long. Whether more is to be recorded
-    /// at once.
+    /// As long as deliveries wait to be sent, and until the last of them is answered, since a call that
+    /// was begun is not sent yet; but for no longer than recording waits.
+    fn is_in_burst(&mut self, now: Moment) -> bool {
+        self.in_burst =
+            self.agenda.has_backlog(now) || self.in_burst && self.agenda.in_flight() > 0;
+        self.in_burst
+    }
+
+    /// Unless there is a burst, and it has not waited for long. Whether more is to be recorded at once.
     fn record_what_waits(&mut self) -> bool {
         let now = self.world.clock.now();
         let has_waited = |since: Boottime| since + BACKLOG <= now.boot;
-        if self.agenda.has_backlog(now) && !self.unrecorded_since.is_some_and(has_waited) {
+        if self.is_in_burst(now) && !self.unrecorded_since.is_some_and(has_waited) {
             return false;
         }
+        self.in_burst = false;
         self.hear_acceptances(BATCH);
         self.record(Vec::new());
         !self.acceptances.is_empty()
