@@ -144,6 +144,26 @@ async fn a_hanging_call_delays_no_other_schedule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_in_a_burst_is_told_though_one_call_of_it_hangs() {
+    let world = World::new().await;
+    world.settings("[api]\nmax_in_flight = 2\ntimeout = \"5m\"\n");
+    let at_once = once(SOON);
+    for name in ["hangs", "a", "b", "c"] {
+        world.schedule(name, &at_once);
+    }
+    let hang = FaultKind::Hang { when: When::After };
+    world.sandbox.fault(Fault {
+        contains: Some("hangs".into()),
+        ..Fault::from(hang)
+    });
+    let daemon = world.daemon();
+    for name in ["a", "b", "c"] {
+        daemon.until(|line| line["message"] == "trigger accepted" && line["schedule"] == name);
+    }
+    assert_eq!(accepted(&daemon.log()).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_the_call_in_flight_and_records_it() {
     for signal in [Signal::TERM, Signal::INT] {
         let world = World::new().await;
