@@ -145,19 +145,27 @@ pub(crate) fn reqwest(task: &Task) -> anyhow::Result<()> {
         .build()?;
     let url: reqwest::Url = task.url.parse()?;
     send_all(task, move |n, body| {
-        let sent = client
-            .post(url.clone())
-            .header(AUTHORIZATION, "Bearer at-bench")
-            .header(CONTENT_TYPE, "application/json")
-            .header("idempotency-key", format!("burst-{n}"))
-            .body(body)
-            .send();
+        let sent = call(&client, url.clone(), n, body).send();
         async move {
             if let Ok(response) = sent.await {
                 let _ = response.bytes().await;
             }
         }
     })
+}
+
+fn call(
+    client: &reqwest::Client,
+    url: impl reqwest::IntoUrl,
+    n: usize,
+    body: impl Into<reqwest::Body>,
+) -> reqwest::RequestBuilder {
+    client
+        .post(url)
+        .header(AUTHORIZATION, "Bearer at-bench")
+        .header(CONTENT_TYPE, "application/json")
+        .header("idempotency-key", format!("burst-{n}"))
+        .body(body)
 }
 
 /// Everything is made before; at the instant `in_flight` tasks send one after the other.
@@ -226,12 +234,7 @@ pub(crate) fn scheduler(task: &Task, channel: Option<usize>) -> anyhow::Result<(
         for n in 0..task.n {
             let (client, url) = (client.clone(), task.url.clone());
             let job = Job::new_async(cron.as_str(), move |_, _| {
-                let call = client
-                    .post(&url)
-                    .header(AUTHORIZATION, "Bearer at-bench")
-                    .header(CONTENT_TYPE, "application/json")
-                    .header("idempotency-key", format!("burst-{n}"))
-                    .body(body(n));
+                let call = call(&client, &url, n, body(n));
                 Box::pin(async move {
                     if let Ok(response) = call.send().await {
                         let _ = response.bytes().await;

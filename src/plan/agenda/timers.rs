@@ -25,12 +25,11 @@ impl<At: Copy + Ord, What: Clone + Ord> Timers<At, What> {
 
     /// Takes the earliest that is due at `now`.
     pub(super) fn pop_due(&mut self, now: At) -> Option<What> {
-        self.next().filter(|at| *at <= now).and_then(|_| self.pop())
-    }
-
-    /// Takes the earliest.
-    pub(super) fn pop(&mut self) -> Option<What> {
-        self.set.pop_first().map(|(_, what)| what)
+        if self.set.first()?.0 <= now {
+            self.set.pop_first().map(|(_, what)| what)
+        } else {
+            None
+        }
     }
 
     pub(super) fn first(&self) -> Option<&What> {

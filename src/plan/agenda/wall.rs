@@ -59,16 +59,12 @@ impl Wall {
     /// Takes the earliest that is due at `now`. Of one instant the end of a pause comes last, so
     /// that what falls due at it is not skipped by it.
     pub(super) fn pop_due(&mut self, now: Timestamp) -> Option<AtWall> {
-        let at = Some(self.next().filter(|at| *at <= now)?);
-        if self.openings.next() == at {
-            self.openings.pop().map(AtWall::Open)
-        } else if self.writings.next() == at {
-            self.writings.pop().map(AtWall::WriteAhead)
-        } else if self.jitters.next() == at {
-            self.jitters.pop().map(AtWall::Due)
-        } else {
-            self.resumes.pop().map(AtWall::Resume)
-        }
+        let at = self.next().filter(|at| *at <= now)?;
+        let opening = self.openings.pop_due(at).map(AtWall::Open);
+        opening
+            .or_else(|| self.writings.pop_due(at).map(AtWall::WriteAhead))
+            .or_else(|| self.jitters.pop_due(at).map(AtWall::Due))
+            .or_else(|| self.resumes.pop_due(at).map(AtWall::Resume))
     }
 
     pub(super) fn next(&self) -> Option<Timestamp> {
